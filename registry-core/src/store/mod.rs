@@ -1,0 +1,602 @@
+//! The store operations: what an adapter supplies, and all that it supplies.
+//!
+//! **Unstable until the ZooKeeper and Consul adapters have landed.**
+//!
+//! An adapter says what one store *can do* and how its bytes look. It holds no retry loop, no timer, no cache and no memory of what is
+//! registered: core's keeper and watcher call these operations, one try each, and decide what a result means. With them a
+//! [`Handle`](crate::Handle) keeps the whole [contract](crate::contract).
+//!
+//! | trait | one value per | carries |
+//! |---|---|---|
+//! | [`Store`] | handle | encoding, opening a session, listing, opening a view |
+//! | [`Session`] | lease, session, or agent connection | writing, inspecting, renewing and removing entries of one owner |
+//! | [`View`] | watched service | the changes of one service since its full list |
+//!
+//! # To ensure correctness
+//! - **Any future may be dropped**, at its deadline above all. What it was doing then has an unknown outcome; the session or view stays
+//!   usable.
+//! - **An error says whether the write can still happen.** [`Applied::Never`] is a promise: the write has not taken effect and never will.
+//!   When in doubt it is [`Applied::Unknown`].
+//! - **No write is blind where the store can do better.** A put under [`Guard::AbsentOrOurs`] and every remove are conditional on the owner that stands
+//!   there; where that takes two requests, [`Capabilities::atomic_withdrawal`] is not offered.
+//! - Bytes from the store are hostile: a broken entry becomes [`Found::instance`]` = Err`, and nothing else.
+
+mod go_json;
+mod poll;
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub use self::go_json::{JsonRecord, MAX_RECORD, to_go_json};
+pub use self::poll::PollView;
+use crate::error::{Error, ErrorKind, InvalidField, Outcome};
+use crate::info::Info;
+use crate::instance::Instance;
+use crate::name::ServiceName;
+
+/// One kind of store, connected with one set of options. One value serves one handle.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// What this store can keep of the contract, and how it wants to be driven. Constant.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Refuses a service name that this store cannot carry or keep apart (V1, X3). Pure.
+    ///
+    /// # Errors
+    /// The field `service`.
+    fn check_service(&self, service: &ServiceName) -> Result<(), InvalidField> {
+        let _ = service;
+        Ok(())
+    }
+
+    /// The key and bytes of an entry. Pure: no I/O.
+    ///
+    /// # Errors
+    /// The field that this store cannot carry (V1, X3), and its limit.
+    fn encode(&self, info: &Info) -> Result<Record, InvalidField>;
+
+    /// Opens a session that nothing was registered through yet.
+    ///
+    /// # Errors
+    /// Nothing is left running when it fails or is dropped.
+    async fn open(&self, request: OpenRequest) -> Result<Arc<dyn Session>, StoreError>;
+
+    /// All entries of a service, by the strongest read that there is.
+    ///
+    /// # Errors
+    /// An unreachable store is an error, an unknown service is an empty list.
+    async fn list(&self, service: &ServiceName) -> Result<Vec<Found>, StoreError>;
+
+    /// Opens a view of a service. `attempt` counts the openings since the last one that worked, so that hosts can be rotated.
+    ///
+    /// # Errors
+    /// Nothing is left running when it fails or is dropped.
+    async fn view(&self, service: &ServiceName, attempt: u32) -> Result<Box<dyn View>, StoreError>;
+}
+
+/// One lease, session or agent connection: all entries of one owner hang on it.
+///
+/// Methods are called concurrently, but never two for one key at a time. Dropping the value without [`end`](Self::end) is a crash: nothing of
+/// it may go on running, and its entries expire.
+#[async_trait]
+pub trait Session: Send + Sync {
+    /// The store's id of this session, never used twice.
+    fn id(&self) -> SessionId;
+
+    /// The TTL that the store granted; `None` when it is the one asked for.
+    fn ttl(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Writes entries. One result a put, in their order, each independent of the others (R3): at most
+    /// [`Capabilities::max_batch`] of different keys.
+    async fn put(&self, batch: &[Put], ours: &Lineage) -> Vec<Result<(), WriteError>>;
+
+    /// Removes entries of this owner, whichever of its sessions wrote them, and nobody else's. One result a record, in their order.
+    async fn remove(&self, batch: &[Record], ours: &Lineage) -> Vec<Result<Removed, WriteError>>;
+
+    /// What stands under these keys, by the strongest read that there is. One answer a record, in their order.
+    ///
+    /// # Errors
+    /// When the store did not answer, or the session is lost.
+    async fn inspect(&self, records: &[Record], ours: &Lineage) -> Result<Vec<Standing>, SessionError>;
+
+    /// Keeps the session alive, or, with [`Renewal::Entry`], the entries that are due. Called each TTL/3. Returns the keys that somebody should
+    /// look at, because the store does not know them any more or holds another owner's entry.
+    ///
+    /// # Errors
+    /// [`SessionError::Lost`] when the store says that the session is gone for good.
+    async fn renew(&self, due: &[Record]) -> Result<Vec<Key>, SessionError>;
+
+    /// Waits until the store tells something about this session. Pending for ever where it tells nothing. Cancel safe.
+    async fn signal(&self) -> Signal {
+        std::future::pending().await
+    }
+
+    /// After `Ok` no write of this session that was started before the call takes effect any more. Called only where
+    /// [`Capabilities::write_fencing`] is offered; the session stays usable for later writes.
+    ///
+    /// # Errors
+    /// When that is not certain.
+    async fn fence(&self) -> Result<(), SessionError> {
+        Err(SessionError::Failed(StoreError::new(ErrorKind::Other, "write fencing is not offered")))
+    }
+
+    /// Ends the session and, with [`Capabilities::end_withdraws`], with it every entry that still hangs on it; confirmed when it returns. Never
+    /// touches another owner's entry.
+    ///
+    /// # Errors
+    /// When it was not confirmed. A session that the store does not know any more is `Ok`.
+    async fn end(&self) -> Result<(), StoreError>;
+}
+
+/// The changes of one service, from its full list on.
+#[async_trait]
+pub trait View: Send {
+    /// The next change. The first one is [`ViewChange::Full`], from a watch that was armed before or with its read, so that nothing is lost
+    /// between the two. Cancel safe.
+    ///
+    /// # Errors
+    /// The view is over: core opens another. A doubt about completeness is an error, too.
+    async fn next(&mut self) -> Result<ViewChange, StoreError>;
+
+    /// Asks the store for a sign of life after silence. A healthy store then makes [`next`](Self::next) yield at least [`ViewChange::Alive`] soon.
+    ///
+    /// # Errors
+    /// The view is over.
+    async fn probe(&mut self) -> Result<(), StoreError>;
+
+    /// How long a healthy view may be silent before core probes it.
+    fn silence(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+}
+
+/// One change of a service. An entry is identified by its [`Key`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ViewChange {
+    /// The full list: entries that are not in it are gone.
+    Full(Vec<Found>),
+    /// An entry is new or changed.
+    Upsert(Found),
+    /// An entry is gone.
+    Remove(Key),
+    /// Nothing changed; the store answers.
+    Alive,
+}
+
+/// An entry found in the store.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Where it stands.
+    pub key: Key,
+    /// The instance, or why the entry cannot be one (clause D3).
+    pub instance: Result<Arc<Instance>, Malformed>,
+    /// Whether the store judges it healthy. `true` where the store does not judge.
+    pub healthy: bool,
+    /// Orders entries of one identity: of several healthy ones the highest wins (R7).
+    pub version: u64,
+}
+
+impl Found {
+    /// A healthy entry that was decoded.
+    pub fn new(key: Key, instance: Instance, version: u64) -> Self {
+        Self { key, instance: Ok(Arc::new(instance)), healthy: true, version }
+    }
+
+    /// An entry that could not be decoded.
+    pub fn malformed(key: Key, why: Malformed) -> Self {
+        Self { key, instance: Err(why), healthy: true, version: 0 }
+    }
+}
+
+/// Why an entry is no instance: one short sentence without its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Malformed(pub String);
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The key, path or id of an entry in its store. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(Arc<str>);
+
+impl Key {
+    /// The key `text`.
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn to_arc(&self) -> Arc<str> {
+        self.0.clone()
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+
+/// An encoded entry. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    key: Key,
+    value: Arc<[u8]>,
+    info: Arc<Info>,
+}
+
+impl Record {
+    /// The entry of `info`: `value` under `key`.
+    pub fn new(key: Key, value: impl Into<Arc<[u8]>>, info: &Info) -> Self {
+        Self { key, value: value.into(), info: Arc::new(info.clone()) }
+    }
+
+    /// Where it stands. One identity has one key, and one key one identity.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Its bytes.
+    pub fn value(&self) -> &[u8] {
+        &self.value
+    }
+
+    /// What it says.
+    pub fn info(&self) -> &Info {
+        &self.info
+    }
+}
+
+/// What [`Store::open`] is given.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct OpenRequest {
+    /// The TTL wanted.
+    pub ttl: Duration,
+    /// Attempts that failed since the last session, so that hosts can be rotated.
+    pub attempt: u32,
+    /// The owner, for stores that keep a token in the entry.
+    pub owner: OwnerToken,
+}
+
+/// A random name of one handle: 32 hexadecimal digits. No secret, but unguessable enough never to be met twice.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OwnerToken(Arc<str>);
+
+impl OwnerToken {
+    /// A new token.
+    pub fn random() -> Self {
+        Self(format!("{:032x}", fastrand::u128(..)).into())
+    }
+
+    /// The token as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The store's id of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub u64);
+
+/// All that a handle recognises as its own: its token, its present session and its earlier ones.
+#[derive(Clone, Debug)]
+pub struct Lineage {
+    owner: OwnerToken,
+    sessions: Vec<SessionId>,
+}
+
+impl Lineage {
+    /// How many sessions are remembered: after so many losses the oldest entries have expired.
+    const SESSIONS: usize = 256;
+
+    /// A lineage without sessions.
+    pub fn new(owner: OwnerToken) -> Self {
+        Self { owner, sessions: Vec::new() }
+    }
+
+    /// The handle's token.
+    pub fn owner(&self) -> &OwnerToken {
+        &self.owner
+    }
+
+    /// Whether `session` is or was one of this handle's.
+    pub fn contains(&self, session: SessionId) -> bool {
+        self.sessions.contains(&session)
+    }
+
+    /// The sessions, the present one last.
+    pub fn sessions(&self) -> &[SessionId] {
+        &self.sessions
+    }
+
+    /// Remembers a session.
+    pub fn add(&mut self, session: SessionId) {
+        if self.sessions.len() == Self::SESSIONS {
+            self.sessions.remove(0);
+        }
+        self.sessions.push(session);
+    }
+}
+
+/// An entry to write.
+#[derive(Clone, Debug)]
+pub struct Put {
+    /// The entry.
+    pub record: Record,
+    /// What may be overwritten.
+    pub guard: Guard,
+}
+
+/// What a put may overwrite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// Whatever stands there: the caller asked to register (R7). Where the store can, the write is still conditional on what was read just before, so
+    /// that it cannot take effect late over a successor: a write that lost that race is [`WriteError::Contended`].
+    Claim,
+    /// Nothing, an entry of this handle's lineage, or an unowned one: the handle restores what it had (L3, L4).
+    AbsentOrOurs,
+}
+
+/// What became of a removal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// Our entry stood there and is gone.
+    Gone,
+    /// Nothing stood there.
+    NotThere,
+    /// Another owner's entry, or an unowned one, stands there: untouched.
+    Foreign,
+}
+
+/// What stands under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing.
+    Absent,
+    /// An entry of this handle's lineage.
+    Ours {
+        /// Whether it hangs on the present session.
+        current: bool,
+        /// Whether it says what the record says.
+        same: bool,
+    },
+    /// Another owner's entry.
+    Foreign,
+    /// An entry that nothing keeps alive.
+    Unowned,
+}
+
+/// What the store tells about a session without being asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Signal {
+    /// The session is gone for good.
+    Lost,
+    /// Something happened to this entry.
+    Look(Key),
+}
+
+/// Whether a failed write may have taken effect, or may yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It has not, and never will.
+    Never,
+    /// It may have, or may later.
+    Unknown,
+}
+
+/// Why a write did not succeed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// Another owner's entry stands there (never for [`Guard::Claim`]). Nothing was written.
+    Foreign,
+    /// Somebody else wrote between our read and our write. Nothing was written; try again.
+    Contended,
+    /// The session is gone for good. Nothing was written.
+    SessionLost,
+    /// Anything else.
+    Failed {
+        /// Why.
+        error: StoreError,
+        /// Whether it may have taken effect.
+        applied: Applied,
+    },
+}
+
+/// Why an operation of a session failed.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The session is gone for good: core opens another.
+    Lost,
+    /// The store did not answer, or refused.
+    Failed(StoreError),
+}
+
+impl From<StoreError> for SessionError {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// An error of the store or of its client, sorted by what can be done about it. No secret appears in it (X2).
+#[derive(Clone)]
+pub struct StoreError {
+    kind: ErrorKind,
+    message: Arc<str>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+impl StoreError {
+    /// An error of `kind` that says `message`.
+    pub fn new(kind: ErrorKind, message: impl Into<Arc<str>>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// The store cannot be reached.
+    pub fn unreachable(message: impl Into<Arc<str>>) -> Self {
+        Self::new(ErrorKind::Unreachable, message)
+    }
+
+    /// No answer within `limit`.
+    pub fn timed_out(limit: Duration) -> Self {
+        Self::new(ErrorKind::TimedOut, format!("no answer within {limit:?}"))
+    }
+
+    /// The same error, caused by `source`.
+    #[must_use]
+    pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
+        self
+    }
+
+    /// What can be done about it.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// What was said.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The error of a public call that failed with this one.
+    pub fn into_error(self, operation: &'static str, outcome: Outcome) -> Error {
+        let error = Error::new(self.kind, operation, &*self.message).with_outcome(outcome);
+        match self.source {
+            Some(source) => error.with_source(source),
+            None => error,
+        }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind, self.message)
+    }
+}
+
+impl fmt::Debug for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreError").field("kind", &self.kind).field("message", &self.message).finish_non_exhaustive()
+    }
+}
+
+impl StdError for StoreError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_ref().map(|source| &**source as &(dyn StdError + 'static))
+    }
+}
+
+/// What a store can keep of the contract, and how it wants to be driven.
+///
+/// What is not offered says why: the conformance report shows it, and no case is skipped silently.
+#[derive(Clone, Debug)]
+pub struct Capabilities {
+    /// A takeover is one atomic write: no reader sees a moment without the identity (R7).
+    pub gap_free_takeover: Support,
+    /// A removal is conditional on its owner in one atomic step (R6).
+    pub atomic_withdrawal: Support,
+    /// A put is conditional on what stands there in one atomic step, so that a late one cannot overwrite a successor (R6).
+    pub conditional_writes: Support,
+    /// Writes whose outcome is unknown can be stopped from taking effect later (R8).
+    pub write_fencing: Support,
+    /// `resolve` reads linearizably (R1, D1).
+    pub linearizable_resolve: Support,
+    /// Addresses on the network `unix` can be registered (D2).
+    pub unix_addresses: Support,
+    /// Dropping the last watch ends it at the store at once (W5).
+    pub watch_end: Support,
+    /// What is renewed.
+    pub renewal: Renewal,
+    /// Whether ending the session withdraws every entry that hangs on it.
+    pub end_withdraws: bool,
+    /// How long core waits for a removed entry to come back before it reports the removal (W4); at most 500 ms.
+    pub settle: Duration,
+    /// How many entries go into one put, remove or inspect.
+    pub max_batch: usize,
+    /// How many such batches run at once.
+    pub max_in_flight: usize,
+}
+
+/// What has to be renewed to stay alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// One lease or session for all entries.
+    Session,
+    /// Each entry by itself.
+    Entry,
+}
+
+/// Whether a capability is offered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Support {
+    /// It is.
+    Offered,
+    /// It is not, for this reason.
+    NotOffered(&'static str),
+}
+
+impl Support {
+    /// Whether it is offered.
+    pub fn is_offered(&self) -> bool {
+        *self == Self::Offered
+    }
+}
+
+impl Default for Capabilities {
+    /// Everything offered, renewed by session, no settle time, batches of 128 with 4 in flight.
+    fn default() -> Self {
+        Self {
+            gap_free_takeover: Support::Offered,
+            atomic_withdrawal: Support::Offered,
+            conditional_writes: Support::Offered,
+            write_fencing: Support::Offered,
+            linearizable_resolve: Support::Offered,
+            unix_addresses: Support::Offered,
+            watch_end: Support::Offered,
+            renewal: Renewal::Session,
+            end_withdraws: true,
+            settle: Duration::ZERO,
+            max_batch: 128,
+            max_in_flight: 4,
+        }
+    }
+}
+
+impl Capabilities {
+    /// The capabilities by name, in the order of the report.
+    pub fn listed(&self) -> [(&'static str, &Support); 7] {
+        [
+            ("gap-free takeover", &self.gap_free_takeover),
+            ("atomic withdrawal", &self.atomic_withdrawal),
+            ("conditional writes", &self.conditional_writes),
+            ("write fencing", &self.write_fencing),
+            ("linearizable resolve", &self.linearizable_resolve),
+            ("unix addresses", &self.unix_addresses),
+            ("ending a watch at the store", &self.watch_end),
+        ]
+    }
+}
