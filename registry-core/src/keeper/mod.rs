@@ -13,6 +13,8 @@ mod link;
 mod operations;
 mod outcome;
 mod slot;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
