@@ -2,6 +2,8 @@
 //!
 //! In a test binary of its own: tracing caches for the whole process which call sites anybody listens to.
 
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
 mod observability;
 
 use std::future::Future;
