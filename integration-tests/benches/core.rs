@@ -3,6 +3,8 @@
 //! Each row compares our work with a floor that does the same work by hand, in alternating rounds, and gives median and spread (lowest and highest
 //! round) of the ratio per round, because machines are noisy. Allocations are counted on the measuring thread.
 
+#![allow(clippy::print_stdout, reason = "a program that prints a table")]
+
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::{Arc, Mutex};
