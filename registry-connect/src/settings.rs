@@ -14,8 +14,10 @@ use crate::url::{Url, refused};
 #[derive(Clone, Debug)]
 pub struct Settings {
     url: Url,
-    values: BTreeMap<&'static str, Value>,
+    values: Values,
 }
+
+type Values = BTreeMap<&'static str, Value>;
 
 #[derive(Clone, Debug)]
 enum Value {
@@ -34,24 +36,24 @@ impl Settings {
     pub fn new(url: Url, own: &[UrlOption]) -> Result<Self, Error> {
         let known: Vec<&UrlOption> =
             OPTIONS.iter().filter(|option| option.applies_to(url.scheme())).chain(own).collect();
-        let mut settings = Self { values: BTreeMap::new(), url: url.clone() };
+        let mut values = Values::new();
         let authority = [("user", url.user()), ("password", url.password().map(Secret::expose))];
         for (key, value) in authority {
             let Some(value) = value else { continue };
             let Some(option) = known.iter().find(|option| option.key == key) else {
                 return Err(refused(key, format!("is given, but `{}` has none: leave it out", url.scheme())));
             };
-            settings.add(option, key, value)?;
+            add(&mut values, option, key, value)?;
         }
         let mut before: Option<&UrlOption> = None;
         for (key, value) in url.query() {
             let Some(option) = known.iter().find(|option| option.is_named(key)) else {
                 return Err(unknown(&url, key, before, &known));
             };
-            settings.add(option, key, value.expose())?;
+            add(&mut values, option, key, value.expose())?;
             before = Some(option);
         }
-        Ok(settings)
+        Ok(Self { url, values })
     }
 
     /// The URL.
@@ -112,28 +114,28 @@ impl Settings {
             _ => None,
         }
     }
+}
 
-    /// `key` is the option's own, or the one of its file.
-    fn add(&mut self, option: &UrlOption, key: &str, text: &str) -> Result<(), Error> {
-        let wrong = |wanted: &str| Err(refused(option.key, format!("the value of `{}` is no {wanted}", option.key)));
-        let value = match option.value {
-            _ if text.is_empty() => return Err(refused(option.key, format!("`{}` has no value", option.key))),
-            ValueKind::Duration => match duration(text) {
-                Some(duration) => Value::Duration(duration),
-                None => return wrong("duration: a whole number and a unit, as in `500ms`, `15s`, `2m` or `1h`"),
-            },
-            ValueKind::Flag => match flag(text) {
-                Some(flag) => Value::Flag(flag),
-                None => return wrong("flag: `true` or `false`"),
-            },
-            ValueKind::Text => Value::Text(text.to_owned()),
-            ValueKind::Secret | ValueKind::Pem if option.is_file(key) => Value::Material(Material::File(text.into())),
-            ValueKind::Secret | ValueKind::Pem => Value::Material(Material::Inline(Secret::new(text))),
-        };
-        match self.values.insert(option.key, value) {
-            None => Ok(()),
-            Some(_) => Err(refused(option.key, format!("`{}` is given twice: leave one out", option.key))),
-        }
+/// Checks one value and keeps it. `key` is the option's own, or the one of its file.
+fn add(values: &mut Values, option: &UrlOption, key: &str, text: &str) -> Result<(), Error> {
+    let wrong = |wanted: &str| Err(refused(option.key, format!("the value of `{}` is no {wanted}", option.key)));
+    let value = match option.value {
+        _ if text.is_empty() => return Err(refused(option.key, format!("`{}` has no value", option.key))),
+        ValueKind::Duration => match duration(text) {
+            Some(duration) => Value::Duration(duration),
+            None => return wrong("duration: a whole number and a unit, as in `500ms`, `15s`, `2m` or `1h`"),
+        },
+        ValueKind::Flag => match flag(text) {
+            Some(flag) => Value::Flag(flag),
+            None => return wrong("flag: `true` or `false`"),
+        },
+        ValueKind::Text => Value::Text(text.to_owned()),
+        ValueKind::Secret | ValueKind::Pem if option.is_file(key) => Value::Material(Material::File(text.into())),
+        ValueKind::Secret | ValueKind::Pem => Value::Material(Material::Inline(Secret::new(text))),
+    };
+    match values.insert(option.key, value) {
+        None => Ok(()),
+        Some(_) => Err(refused(option.key, format!("`{}` is given twice: leave one out", option.key))),
     }
 }
 

@@ -1,4 +1,5 @@
 //! Options against a backend's keys. The backend is one that only these tests have: it knows secrets, which `memory` does not.
+#![allow(clippy::unwrap_used, reason = "an unwrap in a helper of tests fails the test")]
 
 use std::time::Duration;
 
