@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use registry_conformance::{Case, Clause};
 use registry_core::contract;
 use registry_core::metrics::TABLE;
 use serde_json::Value;
@@ -88,6 +89,14 @@ fn every_clause_that_is_cited_stands_in_the_contract() {
             assert!(known.contains(cited), "{} cites {cited}, which the contract does not have", shown(&path));
         }
     }
+}
+
+#[test]
+fn every_clause_that_the_suite_is_about_has_a_case() {
+    let cases = registry_conformance::cases();
+    let cited: BTreeSet<_> = cases.iter().flat_map(Case::clauses).collect();
+    let missing: Vec<_> = Clause::all().into_iter().filter(|clause| !cited.contains(clause)).collect();
+    assert!(missing.is_empty(), "no case cites {missing:?}");
 }
 
 #[test]

@@ -84,9 +84,7 @@ impl Connector {
         } else if let Some(meant) = suggest(scheme, schemes.iter().copied()) {
             format!("`{scheme}` is unknown: did you mean `{meant}`? compiled in: {compiled_in}")
         } else {
-            format!(
-                "`{scheme}` is unknown; compiled in: {compiled_in}; others need a Cargo feature of registry-connect"
-            )
+            format!("`{scheme}` is unknown; compiled in, each by its Cargo feature: {compiled_in}")
         };
         refused("scheme", offence)
     }

@@ -139,5 +139,6 @@ fn name(instance: &Instance) -> &str {
 }
 
 fn shown(instance: &Instance) -> String {
-    format!("{:<5} at {}, weight {}, tags {:?}", name(instance), instance.address(), instance.weight(), instance.tags())
+    let tags: Vec<_> = instance.tags().iter().map(|(key, value)| format!("{key}={value}")).collect();
+    format!("{:<5} at {}, weight {}, {}", name(instance), instance.address(), instance.weight(), tags.join(", "))
 }
