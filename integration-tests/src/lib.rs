@@ -1,4 +1,4 @@
-//! What belongs to no single crate: see `tests/`.
+#![doc = include_str!("../README.md")]
 
 /// The programs of the README, as doc tests.
 #[cfg(doctest)]
