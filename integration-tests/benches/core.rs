@@ -97,7 +97,7 @@ fn one_change_among_many() {
     row("one change among 10,000 instances, register to item", &pairs, &allocations, "none set");
 }
 
-/// What one watched instance keeps allocated, against the decoded instances in a plain list.
+/// What a watch keeps allocated per instance, beside the decoded instance, against the decoded instances in a plain list.
 fn memory_per_instance() {
     let runtime = runtime();
     let store = MemoryStore::new();
@@ -124,7 +124,8 @@ fn memory_per_instance() {
     });
     let each = |bytes: i64| bytes as f64 / INSTANCES as f64;
     println!(
-        "| memory per watched instance | {:.0} B | {:.0} B (decoded, in a list) | {:.2} (exact) | | none set |",
+        "| memory that a watch adds per instance, beside the instance itself | {:.0} B | {:.0} B (the instance itself, which the memory store shares with \
+         its watchers) | {:.2} (exact) | | none set |",
         each(ours.bytes_current),
         each(floor.bytes_current),
         ours.bytes_current as f64 / floor.bytes_current as f64
@@ -175,7 +176,8 @@ fn many_registrations() {
 
 /// Runs both sides in alternating rounds.
 fn alternate(mut ours: impl FnMut() -> Duration, mut floor: impl FnMut() -> Duration) -> Vec<(Duration, Duration)> {
-    (ours(), floor());
+    ours();
+    floor();
     (0..ROUNDS).map(|_| (ours(), floor())).collect()
 }
 
