@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::board::{Board, RegistrationTrouble};
 use super::close::Closing;
 use super::link::{Epoch, Link};
+use super::log::KeeperLog;
 use super::operations::{self, Done, Operation};
 use super::slot::{Slot, Step};
 use super::{Command, link};
@@ -43,7 +44,7 @@ pub(super) struct Actor {
     pub(super) uncertain_writes: u64,
     pub(super) fencing: bool,
     pub(super) audit_at: Instant,
-    pub(super) log: OutageLog,
+    pub(super) log: KeeperLog,
     /// When the store last answered a batch.
     pub(super) last_answer: Instant,
     inbox: mpsc::UnboundedReceiver<Command>,
@@ -55,17 +56,6 @@ pub(super) struct Actor {
     pub(super) beats_due: Vec<Key>,
     schedule: BTreeSet<(Instant, Key)>,
     ended: bool,
-}
-
-/// What has been logged about the present outage, so that each change of state is logged once (L6).
-#[derive(Default)]
-pub(super) struct OutageLog {
-    /// Since when the store has been unreachable, once that was logged.
-    pub(super) since: Option<Instant>,
-    /// A failing write was logged and has not been followed by a good one.
-    pub(super) writes_failing: bool,
-    /// A session was lost and its registrations are not all back.
-    pub(super) restoring: bool,
 }
 
 impl Actor {
@@ -88,7 +78,7 @@ impl Actor {
             uncertain_writes: 0,
             fencing: false,
             audit_at: now + jittered(options.audit_interval),
-            log: OutageLog::default(),
+            log: KeeperLog::new(),
             last_answer: now,
             inbox,
             operations: FuturesUnordered::new(),

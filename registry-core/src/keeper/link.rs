@@ -26,6 +26,8 @@ pub(super) enum Link {
 pub(super) struct Up {
     pub(super) session: Arc<dyn Session>,
     pub(super) epoch: Epoch,
+    /// When it was opened.
+    pub(super) opened: Instant,
     /// A third of the TTL that the store granted.
     pub(super) interval: Duration,
     /// When the next renewal is due.
@@ -76,7 +78,17 @@ impl Up {
         // The first renewal comes early by a random part, so that handles that came back together do not renew together (L5).
         let renew_at = Instant::now() + interval.mul_f64(0.5 + fastrand::f64() / 2.0);
         let signal = operations::signal(session.clone(), epoch);
-        Self { session, epoch, interval, renew_at, renewing: false, failing: false, suspected: false, signal }
+        Self {
+            session,
+            epoch,
+            opened: Instant::now(),
+            interval,
+            renew_at,
+            renewing: false,
+            failing: false,
+            suspected: false,
+            signal,
+        }
     }
 
     /// Listens for the next signal.

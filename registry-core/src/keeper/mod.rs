@@ -10,6 +10,7 @@ mod board;
 mod calls;
 mod close;
 mod link;
+mod log;
 mod operations;
 mod outcome;
 mod slot;

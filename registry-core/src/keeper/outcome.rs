@@ -98,6 +98,7 @@ impl Actor {
         let now = Instant::now();
         let Some(up) = self.link.up_mut() else { return false };
         let recovered = up.failing;
+        self.backoff.reset();
         up.failing = false;
         up.suspected = false;
         if !beat {
@@ -129,7 +130,10 @@ impl Actor {
             return;
         }
         metrics::session_lost();
-        self.backoff.reset();
+        // Sessions that are lost at once again and again must not be opened at full speed.
+        if self.link.up().is_some_and(|up| up.opened.elapsed() >= self.options.backoff_cap) {
+            self.backoff.reset();
+        }
         let pause = self.backoff.failed();
         self.link = Link::Down { retry_at: Instant::now() + pause };
         self.beats_due.clear();
@@ -152,8 +156,7 @@ impl Actor {
             }
         }
         if standing > 0 {
-            self.log.restoring = true;
-            tracing::warn!(registrations = standing, "registry session lost; opening another and registering again");
+            self.log.session_lost(standing);
         }
         self.unreachable(&StoreError::unreachable("the store ended the session"), pause);
         self.touch_all();
@@ -216,7 +219,7 @@ impl Actor {
             // A phase of its own, so that entries written together are not renewed together.
             slot.beat_at = Some(Instant::now() + interval.mul_f64(0.5 + fastrand::f64() / 2.0));
         }
-        self.log.writes_failing = false;
+        self.log.written();
     }
 
     fn put_failed(&mut self, key: &Key, epoch: Epoch, error: WriteError) {
@@ -237,7 +240,7 @@ impl Actor {
                         self.fail_call(key, error.clone());
                     }
                 }
-                self.log_write_failure(key, &error);
+                self.log.write_failed(key, &error);
                 self.pause(key, Some(&error));
             }
         }
@@ -276,7 +279,7 @@ impl Actor {
                             self.fail_call(&key, error.clone());
                         }
                     }
-                    self.log_write_failure(&key, &error);
+                    self.log.write_failed(&key, &error);
                     self.pause(&key, Some(&error));
                 }
             }
@@ -355,7 +358,7 @@ impl Actor {
         slot.not_before = None;
         if news {
             metrics::displaced();
-            tracing::warn!(key = %key, "another owner registered the same address: yielding to it");
+            self.log.displaced(key);
         }
     }
 
@@ -419,10 +422,7 @@ impl Actor {
     }
 
     fn connected(&mut self) {
-        self.backoff.reset();
-        if let Some(since) = self.log.since.take() {
-            tracing::info!(after = ?since.elapsed(), "registry store reachable again");
-        }
+        self.log.reachable();
         let status = self.board.status();
         if status.borrow().state != HandleState::Connected {
             self.board.set_handle(HandleState::Connected, |status| {
@@ -433,14 +433,7 @@ impl Actor {
     }
 
     fn unreachable(&mut self, error: &StoreError, pause: std::time::Duration) {
-        if self.log.since.is_none() {
-            self.log.since = Some(Instant::now());
-            tracing::warn!(
-                kind = error.kind().as_str(),
-                error = error.message(),
-                "registry store unreachable; trying on"
-            );
-        }
+        self.log.unreachable(error);
         let attempts = self.backoff.failures();
         self.board.set_handle(HandleState::Unreachable, |status| {
             status.attempts = attempts;
@@ -449,20 +442,12 @@ impl Actor {
         });
     }
 
-    fn log_write_failure(&mut self, key: &Key, error: &StoreError) {
-        if !self.log.writes_failing {
-            self.log.writes_failing = true;
-            tracing::warn!(key = %key, kind = error.kind().as_str(), error = error.message(), "registry write failed; trying on");
-        }
-    }
-
     /// Says once that everything that a lost session took is back.
     fn report_restored(&mut self) {
-        if self.log.restoring
+        if self.log.is_restoring()
             && !self.slots.values().any(|slot| slot.wanted.is_some() && slot.believed == Believed::Lapsed)
         {
-            self.log.restoring = false;
-            tracing::info!("all registrations are written again");
+            self.log.restored();
         }
     }
 

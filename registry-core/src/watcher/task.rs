@@ -8,13 +8,14 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::report::{OutageLog, Quota};
+use super::report::OutageLog;
 use super::table::Table;
 use crate::backoff::Backoff;
 use crate::error::ErrorKind;
 use crate::handle::HandleOptions;
 use crate::metrics;
 use crate::name::ServiceName;
+use crate::quota::Quota;
 use crate::snapshot::{Snapshot, Stale};
 use crate::store::{Store, StoreError, View, ViewChange};
 use crate::watch::Publisher;

@@ -1,0 +1,147 @@
+//! The keeper against a store that breaks its promises, or keeps them in an awkward order.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use tokio::sync::Notify;
+
+use super::*;
+use crate::store::Signal;
+
+/// A store whose operations do what a test tells them, and nothing else.
+#[derive(Default)]
+struct Odd {
+    opens: AtomicU32,
+    puts: AtomicU32,
+    removes: AtomicU32,
+    fences: AtomicU32,
+    renewals: AtomicU32,
+    /// What `put` answers.
+    put: Mutex<Option<WriteError>>,
+    /// The session is lost as soon as it is listened to.
+    loses_sessions: AtomicBool,
+    /// Ending a session takes so long, and the session is told to be lost at once.
+    slow_end: Mutex<Option<Duration>>,
+    ended: Notify,
+    denies_fences: AtomicBool,
+    granted: Mutex<Option<Duration>>,
+    panics: AtomicBool,
+}
+
+struct OddStore(Arc<Odd>);
+
+struct OddSession(Arc<Odd>, u32);
+
+#[async_trait]
+impl Store for OddStore {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    fn encode(&self, info: &Info) -> Result<Record, InvalidField> {
+        MapStore::default().encode(info)
+    }
+
+    async fn open(&self, _request: OpenRequest) -> Result<Arc<dyn Session>, StoreError> {
+        let opened = self.0.opens.fetch_add(1, Ordering::Relaxed);
+        Ok(Arc::new(OddSession(self.0.clone(), opened)))
+    }
+
+    async fn list(&self, _service: &ServiceName) -> Result<Vec<Found>, StoreError> {
+        assert!(!self.0.panics.load(Ordering::Relaxed), "this adapter is broken");
+        Ok(Vec::new())
+    }
+
+    async fn view(&self, _service: &ServiceName, _attempt: u32) -> Result<Box<dyn View>, StoreError> {
+        Err(StoreError::unreachable("not viewed here"))
+    }
+}
+
+#[async_trait]
+impl Session for OddSession {
+    fn id(&self) -> SessionId {
+        SessionId(u64::from(self.1))
+    }
+
+    fn ttl(&self) -> Option<Duration> {
+        *self.0.granted.lock().unwrap()
+    }
+
+    async fn put(&self, batch: &[Put], _ours: &Lineage) -> Vec<Result<(), WriteError>> {
+        self.0.puts.fetch_add(1, Ordering::Relaxed);
+        let answer = self.0.put.lock().unwrap().clone();
+        batch.iter().map(|_| answer.clone().map_or(Ok(()), Err)).collect()
+    }
+
+    async fn remove(&self, batch: &[Record], _ours: &Lineage) -> Vec<Result<Removed, WriteError>> {
+        self.0.removes.fetch_add(1, Ordering::Relaxed);
+        batch.iter().map(|_| Ok(Removed::Gone)).collect()
+    }
+
+    async fn inspect(&self, records: &[Record], _ours: &Lineage) -> Result<Vec<Standing>, SessionError> {
+        Ok(records.iter().map(|_| Standing::Ours { current: true, same: true }).collect())
+    }
+
+    async fn renew(&self, _due: &[Record]) -> Result<Vec<Key>, SessionError> {
+        self.0.renewals.fetch_add(1, Ordering::Relaxed);
+        Ok(Vec::new())
+    }
+
+    async fn signal(&self) -> Signal {
+        if self.0.loses_sessions.load(Ordering::Relaxed) {
+            return Signal::Lost;
+        }
+        self.0.ended.notified().await;
+        Signal::Lost
+    }
+
+    async fn fence(&self) -> Result<(), SessionError> {
+        self.0.fences.fetch_add(1, Ordering::Relaxed);
+        if self.0.denies_fences.load(Ordering::Relaxed) {
+            return Err(StoreError::new(ErrorKind::Denied, "no fences").into());
+        }
+        Ok(())
+    }
+
+    async fn end(&self) -> Result<(), StoreError> {
+        self.0.ended.notify_one();
+        let slow = *self.0.slow_end.lock().unwrap();
+        tokio::time::sleep(slow.unwrap_or_default()).await;
+        Ok(())
+    }
+}
+
+impl Drop for OddSession {
+    fn drop(&mut self) {
+        assert!(!self.0.panics.load(Ordering::Relaxed), "this adapter is broken");
+    }
+}
+
+async fn odd(odd: &Arc<Odd>) -> Keeper {
+    let keeper = Keeper::spawn(Arc::new(OddStore(odd.clone())), HandleOptions::default());
+    keeper.connected().await.unwrap();
+    keeper
+}
+
+fn unknown() -> WriteError {
+    WriteError::Failed { error: StoreError::timed_out(Duration::from_secs(1)), applied: Applied::Unknown }
+}
+
+#[tokio::test]
+async fn a_session_that_is_told_to_be_lost_while_it_is_ended_ends_the_close() {
+    let store = Arc::new(Odd::default());
+    let keeper = odd(&store).await;
+    *store.slow_end.lock().unwrap() = Some(Duration::from_millis(1_500));
+    let start = std::time::Instant::now();
+    keeper.close().await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(1), "nothing is left to wait for: {:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_that_are_lost_at_once_are_opened_with_a_growing_pause() {
+    let store = Arc::new(Odd::default());
+    store.loses_sessions.store(true, Ordering::Relaxed);
+    let _keeper = Keeper::spawn(Arc::new(OddStore(store.clone())), HandleOptions::default());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let opens = store.opens.load(Ordering::Relaxed);
+    assert!((30..300).contains(&opens), "{opens} sessions in a minute with a cap of 2 s");
+}
