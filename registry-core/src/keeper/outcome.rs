@@ -175,6 +175,8 @@ impl Actor {
                 Ok(()) if !self.link.is_at(epoch) => slot.believed = Believed::Lapsed,
                 Ok(()) if mine.is_some() => self.registered(&key, record),
                 Ok(()) => self.restored(&key, &record),
+                // Never for a claim: an adapter that says so all the same lost a race, and must not be asked again at full speed.
+                Err(WriteError::Foreign) if slot.claims() => self.pause(&key, None),
                 Err(error) => self.put_failed(&key, epoch, error),
             }
             self.touch(&key);

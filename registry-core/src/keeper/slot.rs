@@ -198,6 +198,12 @@ impl Slot {
         }
     }
 
+    /// Whether its next write takes over whatever stands there.
+    pub(super) fn claims(&self) -> bool {
+        let registering = self.call.as_ref().is_some_and(|call| matches!(call.kind, CallKind::Register(_)));
+        registering || (self.call.is_none() && self.wanted.as_ref().is_some_and(|wanted| wanted.claim))
+    }
+
     /// Whether nothing is wanted, believed or awaited any more.
     pub(super) fn is_done(&self) -> bool {
         self.wanted.is_none()

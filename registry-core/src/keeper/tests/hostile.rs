@@ -145,3 +145,14 @@ async fn sessions_that_are_lost_at_once_are_opened_with_a_growing_pause() {
     let opens = store.opens.load(Ordering::Relaxed);
     assert!((30..300).contains(&opens), "{opens} sessions in a minute with a cap of 2 s");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_is_answered_foreign_is_tried_again_with_pauses() {
+    let store = Arc::new(Odd::default());
+    let keeper = odd(&store).await;
+    *store.put.lock().unwrap() = Some(WriteError::Foreign);
+    keeper.announce(&info(1, 1)).unwrap();
+    assert!(keeper.register(&info(2, 1)).await.is_err());
+    let puts = store.puts.load(Ordering::Relaxed);
+    assert!((4..100).contains(&puts), "{puts} puts in 5 s");
+}
