@@ -55,6 +55,10 @@ pub struct HandleOptions {
     pub lazy: bool,
 }
 
+/// The least and the most that a timing can be.
+pub(crate) const SHORTEST: Duration = Duration::from_millis(10);
+pub(crate) const LONGEST: Duration = Duration::from_secs(86_400);
+
 impl HandleOptions {
     /// The defaults, with this TTL.
     pub fn with_ttl(ttl: Duration) -> Self {
@@ -79,7 +83,7 @@ impl HandleOptions {
             ("audit_interval", self.audit_interval),
         ];
         for (name, value) in positive {
-            if value < Duration::from_millis(10) || value > Duration::from_secs(86_400) {
+            if value < SHORTEST || value > LONGEST {
                 return Err(InvalidField::new(name, format!("is {value:?}")).with_limit("10 ms to one day"));
             }
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::operations::{self, Done, Operation};
+use crate::handle::{LONGEST, SHORTEST};
 use crate::store::Session;
 
 /// Counts the sessions of one handle: a result that belongs to an earlier one is told by it.
@@ -73,7 +74,9 @@ impl Link {
 
 impl Up {
     pub(super) fn new(session: Arc<dyn Session>, epoch: Epoch, wanted_ttl: Duration) -> Self {
-        let ttl = session.ttl().filter(|ttl| !ttl.is_zero()).unwrap_or(wanted_ttl);
+        // What a store grants is its own input: within the bounds of what can be asked for, the clock can take it and a core can bear it.
+        let granted = session.ttl().filter(|ttl| !ttl.is_zero());
+        let ttl = granted.map_or(wanted_ttl, |ttl| ttl.clamp(SHORTEST, LONGEST));
         let interval = ttl / 3;
         // The first renewal comes early by a random part, so that handles that came back together do not renew together (L5).
         let renew_at = Instant::now() + interval.mul_f64(0.5 + fastrand::f64() / 2.0);

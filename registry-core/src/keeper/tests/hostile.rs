@@ -156,3 +156,16 @@ async fn a_claim_that_is_answered_foreign_is_tried_again_with_pauses() {
     let puts = store.puts.load(Ordering::Relaxed);
     assert!((4..100).contains(&puts), "{puts} puts in 5 s");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_granted_ttl_that_no_clock_can_take_does_no_harm() {
+    for granted in [Duration::MAX, Duration::from_nanos(1)] {
+        let store = Arc::new(Odd { granted: Mutex::new(Some(granted)), ..Odd::default() });
+        let keeper = odd(&store).await;
+        keeper.register(&info(1, 1)).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let renewals = store.renewals.load(Ordering::Relaxed);
+        assert!(renewals <= 700, "{renewals} renewals in a second for {granted:?}");
+        assert_eq!(keeper.status().borrow().state, HandleState::Connected);
+    }
+}
