@@ -43,6 +43,8 @@ pub(super) struct Actor {
     /// Counts writes with an unknown outcome, so that a fence knows which it covers.
     pub(super) uncertain_writes: u64,
     pub(super) fencing: bool,
+    /// The store refused to fence under the present session: late writes are then watched for, as where a store cannot fence.
+    pub(super) fence_refused: bool,
     pub(super) audit_at: Instant,
     pub(super) log: KeeperLog,
     /// When the store last answered a batch.
@@ -77,6 +79,7 @@ impl Actor {
             closing: None,
             uncertain_writes: 0,
             fencing: false,
+            fence_refused: false,
             audit_at: now + jittered(options.audit_interval),
             log: KeeperLog::new(),
             last_answer: now,
@@ -192,7 +195,7 @@ impl Actor {
     /// Something about this slot changed: starts its next call, updates its status and timers, queues its next step, drops it when it is done.
     pub(super) fn touch(&mut self, key: &Key) {
         self.begin_call(key);
-        let fencing = self.capabilities.write_fencing.is_offered();
+        let fencing = self.can_fence();
         let by_end = self.closing_by_end();
         let Some(slot) = self.slots.get_mut(key) else { return };
         let now = Instant::now();
@@ -293,7 +296,7 @@ impl Actor {
 
     fn start_batches(&mut self, now: Instant) {
         let (max_batch, max_in_flight) = (self.capabilities.max_batch.max(1), self.capabilities.max_in_flight.max(1));
-        let fencing = self.capabilities.write_fencing.is_offered();
+        let fencing = self.can_fence();
         let by_end = self.closing_by_end();
         let (last_answer, operation_timeout) = (self.last_answer, self.options.operation_timeout);
         while self.batches < max_in_flight && !self.ready.is_empty() {
@@ -361,6 +364,11 @@ impl Actor {
         }
     }
 
+    /// Whether writes with an unknown outcome can be stopped, as far as is known.
+    fn can_fence(&self) -> bool {
+        self.capabilities.write_fencing.is_offered() && !self.fence_refused
+    }
+
     pub(super) fn start(&mut self, operation: Operation) {
         self.operations.push(operation);
     }
@@ -373,7 +381,7 @@ impl Actor {
         if uncertain.is_empty() {
             return;
         }
-        if self.capabilities.write_fencing.is_offered() {
+        if self.can_fence() {
             self.start_fence();
             return;
         }

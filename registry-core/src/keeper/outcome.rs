@@ -28,6 +28,7 @@ impl Actor {
                 self.epoch = Epoch(self.epoch.0 + 1);
                 self.batches = 0;
                 self.fencing = false;
+                self.fence_refused = false;
                 self.lineage.add(session.id());
                 self.link = Link::Up(Up::new(session, self.epoch, self.options.ttl));
                 metrics::session_opened();
@@ -234,7 +235,7 @@ impl Actor {
                     self.fall_back(key);
                 }
                 self.suspect(&error);
-                let transient = matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::TimedOut);
+                let transient = is_transient(error.kind());
                 if let Some(call) = self.slots.get_mut(key).and_then(|slot| slot.call.as_mut()) {
                     call.uncertain |= applied == Applied::Unknown;
                     call.last_error = Some(error.clone());
@@ -274,7 +275,7 @@ impl Actor {
                         self.fall_back(&key);
                     }
                     self.suspect(&error);
-                    let transient = matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::TimedOut);
+                    let transient = is_transient(error.kind());
                     if let Some(call) = slot_call(&mut self.slots, &key) {
                         call.last_error = Some(error.clone());
                         if !transient {
@@ -376,11 +377,14 @@ impl Actor {
         };
         if let Some(error) = &error {
             self.suspect(error);
+            self.fence_refused = !is_transient(error.kind());
         }
         for key in self.keys() {
             let Some(slot) = self.slots.get_mut(&key).filter(|slot| slot.unfenced.is_some()) else { continue };
             match &error {
-                None if !slot.busy && slot.unfenced.is_some_and(|number| number <= up_to) => slot.unfenced = None,
+                None if !slot.busy && slot.unfenced.is_some_and(|number| number <= up_to) => {
+                    slot.unfenced = None;
+                }
                 // A later write, or one that is in flight: it needs a fence of its own.
                 None => {}
                 Some(error) => {
@@ -471,9 +475,14 @@ fn slot_call<'a>(slots: &'a mut std::collections::HashMap<Key, Slot>, key: &Key)
 /// Whether the store said anything, be it a refusal.
 fn is_answer<T>(result: &Result<T, WriteError>) -> bool {
     match result {
-        Err(WriteError::Failed { error, .. }) => !matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::TimedOut),
+        Err(WriteError::Failed { error, .. }) => !is_transient(error.kind()),
         _ => true,
     }
+}
+
+/// Whether the next attempt may get an answer.
+fn is_transient(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Unreachable | ErrorKind::TimedOut)
 }
 
 fn is_permanent(kind: ErrorKind) -> bool {

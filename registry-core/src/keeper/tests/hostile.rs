@@ -13,7 +13,10 @@ struct Odd {
     opens: AtomicU32,
     puts: AtomicU32,
     removes: AtomicU32,
-    fences: AtomicU32,
+    /// Puts before the last fence.
+    fenced: AtomicU32,
+    /// Puts before the last fence before the last look.
+    looked: AtomicU32,
     renewals: AtomicU32,
     /// What `put` answers.
     put: Mutex<Option<WriteError>>,
@@ -78,6 +81,7 @@ impl Session for OddSession {
     }
 
     async fn inspect(&self, records: &[Record], _ours: &Lineage) -> Result<Vec<Standing>, SessionError> {
+        self.0.looked.store(self.0.fenced.load(Ordering::Relaxed), Ordering::Relaxed);
         Ok(records.iter().map(|_| Standing::Ours { current: true, same: true }).collect())
     }
 
@@ -95,10 +99,12 @@ impl Session for OddSession {
     }
 
     async fn fence(&self) -> Result<(), SessionError> {
-        self.0.fences.fetch_add(1, Ordering::Relaxed);
         if self.0.denies_fences.load(Ordering::Relaxed) {
             return Err(StoreError::new(ErrorKind::Denied, "no fences").into());
         }
+        let puts = self.0.puts.load(Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        self.0.fenced.store(puts, Ordering::Relaxed);
         Ok(())
     }
 
@@ -155,6 +161,17 @@ async fn a_claim_that_is_answered_foreign_is_tried_again_with_pauses() {
     assert!(keeper.register(&info(2, 1)).await.is_err());
     let puts = store.puts.load(Ordering::Relaxed);
     assert!((4..100).contains(&puts), "{puts} puts in 5 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_withdrawal_does_not_wait_for_fences_that_are_denied() {
+    let store = Arc::new(Odd::default());
+    store.denies_fences.store(true, Ordering::Relaxed);
+    let keeper = odd(&store).await;
+    *store.put.lock().unwrap() = Some(unknown());
+    assert_eq!(keeper.register(&info(1, 1)).await.unwrap_err().outcome(), Outcome::Unknown);
+    eventually("what may have been written is removed", || store.removes.load(Ordering::Relaxed) > 0).await;
+    assert!(keeper.deregister(&info(1, 1)).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
