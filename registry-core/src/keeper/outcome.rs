@@ -384,6 +384,8 @@ impl Actor {
             match &error {
                 None if !slot.busy && slot.unfenced.is_some_and(|number| number <= up_to) => {
                     slot.unfenced = None;
+                    // It may have taken effect after the last look and before the fence (R4).
+                    slot.look = slot.wanted.is_some();
                 }
                 // A later write, or one that is in flight: it needs a fence of its own.
                 None => {}

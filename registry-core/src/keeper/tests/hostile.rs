@@ -175,6 +175,18 @@ async fn a_withdrawal_does_not_wait_for_fences_that_are_denied() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_stands_is_looked_at_once_more_when_nothing_can_come_late_any_more() {
+    let store = Arc::new(Odd::default());
+    let keeper = odd(&store).await;
+    keeper.register(&info(1, 1)).await.unwrap();
+    *store.put.lock().unwrap() = Some(unknown());
+    assert_eq!(keeper.register(&info(1, 2)).await.unwrap_err().outcome(), Outcome::Unknown);
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    let (puts, looked) = (store.puts.load(Ordering::Relaxed), store.looked.load(Ordering::Relaxed));
+    assert_eq!(looked, puts, "the last put may have come between the last look and the fence");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_granted_ttl_that_no_clock_can_take_does_no_harm() {
     for granted in [Duration::MAX, Duration::from_nanos(1)] {
         let store = Arc::new(Odd { granted: Mutex::new(Some(granted)), ..Odd::default() });
