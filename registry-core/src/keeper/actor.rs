@@ -208,9 +208,7 @@ impl Actor {
                 error: slot.last_error.clone(),
                 next_try: slot.not_before.map(system_time),
             };
-            if let Some(wanted) = &slot.wanted {
-                self.board.set_registration(&wanted.record, state, trouble);
-            }
+            self.board.set_registration(slot.shown(), state, trouble);
         } else {
             self.board.remove_registration(key);
         }

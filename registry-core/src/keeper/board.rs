@@ -13,7 +13,13 @@ use crate::store::{Key, Record};
 /// The status channels of one handle.
 pub(super) struct Board {
     handle: watch::Sender<HandleStatus>,
-    registrations: Mutex<HashMap<Key, watch::Sender<RegistrationStatus>>>,
+    registrations: Mutex<Registrations>,
+}
+
+#[derive(Default)]
+struct Registrations {
+    channels: HashMap<Key, watch::Sender<RegistrationStatus>>,
+    closed: bool,
 }
 
 impl Board {
@@ -33,11 +39,11 @@ impl Board {
     }
 
     pub(super) fn registration(&self, key: &Key) -> Option<watch::Receiver<RegistrationStatus>> {
-        self.lock().get(key).map(watch::Sender::subscribe)
+        self.lock().channels.get(key).map(watch::Sender::subscribe)
     }
 
     pub(super) fn registrations(&self) -> Vec<RegistrationStatus> {
-        self.lock().values().map(|sender| sender.borrow().clone()).collect()
+        self.lock().channels.values().map(|sender| sender.borrow().clone()).collect()
     }
 
     /// Changes the handle's status; `since` moves when the state does.
@@ -51,23 +57,19 @@ impl Board {
         });
     }
 
+    /// Starts the status of an announced registration, unless it has one.
+    pub(super) fn announced(&self, record: &Record) {
+        let mut registrations = self.lock();
+        if !registrations.channels.contains_key(record.key()) {
+            registrations.begin(record, RegistrationState::Pending, RegistrationTrouble::default());
+        }
+    }
+
     /// Changes a registration's status, or starts it.
     pub(super) fn set_registration(&self, record: &Record, state: RegistrationState, trouble: RegistrationTrouble) {
         let mut registrations = self.lock();
-        let Some(sender) = registrations.get(record.key()) else {
-            metrics::registrations(1.0);
-            let status = RegistrationStatus {
-                service: record.info().service().clone(),
-                address: record.info().address().clone(),
-                key: record.key().to_arc(),
-                state,
-                since: SystemTime::now(),
-                attempts: trouble.attempts,
-                last_error: trouble.error,
-                next_try: trouble.next_try,
-            };
-            registrations.insert(record.key().clone(), watch::Sender::new(status));
-            return;
+        let Some(sender) = registrations.channels.get(record.key()) else {
+            return registrations.begin(record, state, trouble);
         };
         sender.send_if_modified(|status| {
             let moved = status.state != state;
@@ -89,7 +91,7 @@ impl Board {
 
     /// The registration was withdrawn: its channel ends.
     pub(super) fn remove_registration(&self, key: &Key) {
-        if self.lock().remove(key).is_some() {
+        if self.lock().channels.remove(key).is_some() {
             metrics::registrations(-1.0);
         }
     }
@@ -98,12 +100,33 @@ impl Board {
     pub(super) fn close(&self) {
         self.set_handle(HandleState::Closed, |status| status.next_try = None);
         let mut registrations = self.lock();
-        metrics::registrations(-(registrations.len() as f64));
-        registrations.clear();
+        metrics::registrations(-(registrations.channels.len() as f64));
+        registrations.channels.clear();
+        registrations.closed = true;
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, watch::Sender<RegistrationStatus>>> {
+    fn lock(&self) -> MutexGuard<'_, Registrations> {
         self.registrations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Registrations {
+    fn begin(&mut self, record: &Record, state: RegistrationState, trouble: RegistrationTrouble) {
+        if self.closed {
+            return;
+        }
+        metrics::registrations(1.0);
+        let status = RegistrationStatus {
+            service: record.info().service().clone(),
+            address: record.info().address().clone(),
+            key: record.key().to_arc(),
+            state,
+            since: SystemTime::now(),
+            attempts: trouble.attempts,
+            last_error: trouble.error,
+            next_try: trouble.next_try,
+        };
+        self.channels.insert(record.key().clone(), watch::Sender::new(status));
     }
 }
 

@@ -130,6 +130,8 @@ impl Keeper {
 
     pub(crate) fn announce(&self, info: &Info) -> Result<(), Error> {
         let record = self.encode(info, "announce")?;
+        // It is pending from here on, also before the actor has had its turn.
+        self.board.announced(&record);
         self.send(Command::Announce { call: self.call_id(), record }, "announce")
     }
 

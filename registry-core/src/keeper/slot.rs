@@ -214,9 +214,17 @@ impl Slot {
             && self.unfenced.is_none()
     }
 
-    /// Where the registration stands, for its status; `None` when none is wanted.
+    /// What its status is about.
+    pub(super) fn shown(&self) -> &Record {
+        self.wanted.as_ref().map_or(&self.record, |wanted| &wanted.record)
+    }
+
+    /// Where the registration stands, for its status; `None` when none is wanted, nor will be when the queued announcements have had their turn.
     pub(super) fn state(&self) -> Option<RegistrationState> {
-        self.wanted.as_ref()?;
+        if self.wanted.is_none() {
+            let announced = self.queue.iter().any(|call| matches!(call.kind, CallKind::Announce(_)));
+            return announced.then_some(RegistrationState::Pending);
+        }
         Some(match self.believed {
             Believed::Stands => RegistrationState::Registered,
             Believed::Foreign => RegistrationState::Displaced,

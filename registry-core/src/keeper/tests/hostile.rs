@@ -198,3 +198,31 @@ async fn a_granted_ttl_that_no_clock_can_take_does_no_harm() {
         assert_eq!(keeper.status().borrow().state, HandleState::Connected);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_announced_is_pending_from_the_call_on() {
+    let store = MapStore::default();
+    let keeper = connected(&store).await;
+    keeper.announce(&info(1, 3)).unwrap();
+    let state = keeper.registration(&info(1, 3)).map(|status| status.borrow().state);
+    assert_eq!(state, Some(RegistrationState::Pending));
+    keeper.deregister(&info(1, 3)).await.unwrap();
+    assert!(keeper.registrations().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_announcement_behind_a_withdrawal_is_pending() {
+    let store = MapStore::default();
+    let keeper = connected(&store).await;
+    keeper.register(&info(1, 3)).await.unwrap();
+    store.world().trip = Duration::from_secs(1);
+    let (gone, new) = (info(1, 3), info(1, 4));
+    let mut withdrawal = Box::pin(keeper.deregister(&gone));
+    assert!(withdrawal.as_mut().now_or_never().is_none());
+    keeper.announce(&new).unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let states: Vec<_> = keeper.registrations().iter().map(|status| status.state).collect();
+    assert_eq!(states, [RegistrationState::Pending]);
+    withdrawal.await.unwrap();
+    eventually("it stands", || keeper.registrations()[0].state == RegistrationState::Registered).await;
+}
