@@ -73,6 +73,9 @@ impl Actor {
                 slot.wanted = Some(Wanted { record: record.clone(), claim: true });
                 slot.before = None;
                 slot.stood = false;
+                if matches!(slot.believed, Believed::Stands | Believed::Foreign) {
+                    slot.believed = Believed::Wrong;
+                }
                 return self.begin_call(key);
             }
             // From here on it is never published again (R8).

@@ -226,3 +226,17 @@ async fn an_announcement_behind_a_withdrawal_is_pending() {
     withdrawal.await.unwrap();
     eventually("it stands", || keeper.registrations()[0].state == RegistrationState::Registered).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_announced_anew_is_not_registered_before_it_is_written() {
+    let store = MapStore::default();
+    let keeper = connected(&store).await;
+    keeper.register(&info(1, 3)).await.unwrap();
+    store.world().away = true;
+    keeper.announce(&info(1, 4)).unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(keeper.registrations()[0].state, RegistrationState::Pending);
+    store.world().away = false;
+    eventually("it stands", || keeper.registrations()[0].state == RegistrationState::Registered).await;
+    assert_eq!(weight_at(&store, 1), Some(4));
+}
