@@ -28,16 +28,16 @@ impl Actor {
         for key in keys {
             let Some(slot) = self.slots.get_mut(&key) else { continue };
             slot.wanted = None;
-            slot.before = None;
+            slot.unseen.clear();
             slot.beat_at = None;
             slot.not_before = None;
             let busy = slot.busy;
             let mut calls: Vec<_> = slot.queue.drain(..).collect();
-            calls.extend(slot.call.take_if(|call| matches!(call.kind, CallKind::Register(_))));
+            calls.extend(slot.call.take_if(|call| matches!(call.kind, CallKind::Register(..))));
             let mut uncertain = false;
             for call in &mut calls {
                 match call.kind {
-                    CallKind::Register(_) => {
+                    CallKind::Register(..) => {
                         uncertain |= busy || call.uncertain;
                         let outcome = if busy { Outcome::Unknown } else { call.outcome() };
                         call.answer(Err(Error::closed("register").with_outcome(outcome).about(&key)));

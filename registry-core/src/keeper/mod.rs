@@ -43,6 +43,8 @@ enum Command {
         record: Record,
         deadline: Instant,
         reply: Reply,
+        /// Set when the caller has taken the reply.
+        seen: Arc<AtomicBool>,
     },
     Announce {
         call: CallId,
@@ -121,10 +123,12 @@ impl Keeper {
         let key = record.key().clone();
         let (reply, answer) = oneshot::channel();
         let deadline = start + self.options.operation_timeout;
-        self.send(Command::Register { call, record, deadline, reply }, "register")?;
+        let seen = Arc::new(AtomicBool::new(false));
+        self.send(Command::Register { call, record, deadline, reply, seen: seen.clone() }, "register")?;
         let mut guard = AbandonOnDrop { keeper: self, key: Some(key), call };
         let result = answer.await.unwrap_or_else(|_| Err(ended("register")));
         guard.key = None;
+        seen.store(true, Ordering::Release);
         result
     }
 

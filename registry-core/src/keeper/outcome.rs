@@ -189,8 +189,9 @@ impl Actor {
     fn registered(&mut self, key: &Key, record: Record) {
         let Some(slot) = self.slots.get_mut(key) else { return };
         let Some(mut call) = slot.call.take() else { return };
-        let wanted = super::slot::Wanted { record, claim: false };
-        slot.before = Some((call.id, slot.wanted.replace(wanted)));
+        if let CallKind::Register(_, seen) = &call.kind {
+            slot.commit(call.id, record, seen.clone());
+        }
         self.stands(key);
         call.answer(Ok(()));
     }

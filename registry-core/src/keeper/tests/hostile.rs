@@ -240,3 +240,22 @@ async fn what_is_announced_anew_is_not_registered_before_it_is_written() {
     eventually("it stands", || keeper.registrations()[0].state == RegistrationState::Registered).await;
     assert_eq!(weight_at(&store, 1), Some(4));
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_two_registers_whose_answers_were_not_seen_neither_stays() {
+    let store = MapStore::default();
+    let keeper = connected(&store).await;
+    for reversed in [false, true] {
+        let (first, second) = (info(1, 3), info(1, 9));
+        let mut calls = vec![Box::pin(keeper.register(&first)), Box::pin(keeper.register(&second))];
+        calls.iter_mut().for_each(|call| assert!(call.as_mut().now_or_never().is_none()));
+        eventually("both are written", || weight_at(&store, 1) == Some(9)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if reversed {
+            calls.reverse();
+        }
+        drop(calls);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(weight_at(&store, 1), None, "reversed: {reversed}");
+    }
+}
