@@ -20,6 +20,8 @@ pub(super) struct Board {
 struct Registrations {
     channels: HashMap<Key, watch::Sender<RegistrationStatus>>,
     closed: bool,
+    /// It was closed by a call, not by the end of its runtime.
+    by_call: bool,
 }
 
 impl Board {
@@ -94,6 +96,16 @@ impl Board {
         if self.lock().channels.remove(key).is_some() {
             metrics::registrations(-1.0);
         }
+    }
+
+    /// From here on the end of the keeper is that of a `close`, with whatever result.
+    pub(super) fn closes_by_call(&self) {
+        self.lock().by_call = true;
+    }
+
+    /// Whether a `close` came to its end.
+    pub(super) fn was_closed_by_call(&self) -> bool {
+        self.lock().by_call
     }
 
     /// The handle is closed, or its runtime ended: everything ends.

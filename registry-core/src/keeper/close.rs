@@ -119,6 +119,7 @@ impl Actor {
                 let _ = reply.send(result.clone());
             }
         }
+        self.board.closes_by_call();
         self.link = Link::Down { retry_at: Instant::now() };
         self.end();
     }

@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use self::actor::Actor;
 use self::board::Board;
 use self::slot::CallId;
-use crate::error::{Error, ErrorKind, InvalidField};
+use crate::error::{Error, ErrorKind, InvalidField, Outcome};
 use crate::handle::HandleOptions;
 use crate::info::{Info, MAX_ENTRY};
 use crate::metrics;
@@ -126,7 +126,9 @@ impl Keeper {
         let seen = Arc::new(AtomicBool::new(false));
         self.send(Command::Register { call, record, deadline, reply, seen: seen.clone() }, "register")?;
         let mut guard = AbandonOnDrop { keeper: self, key: Some(key), call };
-        let result = answer.await.unwrap_or_else(|_| Err(ended("register")));
+        let result = answer
+            .await
+            .unwrap_or_else(|_| Err(ended("register").with_outcome(Outcome::Unknown).about(identity(info))));
         guard.key = None;
         seen.store(true, Ordering::Release);
         result
@@ -156,19 +158,22 @@ impl Keeper {
         let (reply, answer) = oneshot::channel();
         let deadline = start + self.options.operation_timeout;
         self.send(Command::Deregister { call: self.call_id(), record, deadline, reply }, "deregister")?;
-        answer.await.unwrap_or_else(|_| Err(ended("deregister")))
+        answer.await.unwrap_or_else(|_| Err(ended("deregister").with_outcome(Outcome::Unknown).about(identity(info))))
     }
 
     pub(crate) async fn close(&self) -> Result<(), Error> {
         let start = Instant::now();
-        self.closed.store(true, Ordering::Release);
+        let first = !self.closed.swap(true, Ordering::AcqRel);
         let (reply, answer) = oneshot::channel();
         let deadline = start + self.options.operation_timeout;
-        if self.commands.send(Command::Close { deadline, reply }).is_err() {
-            return Ok(());
-        }
-        // The actor ends without an answer when it was closed between our sending and its reading, or with its runtime.
-        let result = answer.await.unwrap_or(Ok(()));
+        let answered = match self.commands.send(Command::Close { deadline, reply }) {
+            Ok(()) => answer.await.ok(),
+            Err(_) => None,
+        };
+        // The actor ends without an answer when another call closed it before it read ours, or with its runtime: then nothing was withdrawn.
+        let lost = || first && !self.board.was_closed_by_call();
+        let result = answered
+            .unwrap_or_else(|| if lost() { Err(ended("close").with_outcome(Outcome::Unknown)) } else { Ok(()) });
         metrics::call("close", result_label(&result), start.elapsed());
         result
     }

@@ -259,3 +259,26 @@ async fn of_two_registers_whose_answers_were_not_seen_neither_stays() {
         assert_eq!(weight_at(&store, 1), None, "reversed: {reversed}");
     }
 }
+
+#[test]
+fn a_first_close_after_the_runtime_ended_is_no_success() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let (first, second) = (runtime(), runtime());
+    let store = MapStore::default();
+    let keeper = first.block_on(async {
+        let keeper = connected(&store).await;
+        keeper.register(&info(1, 3)).await.unwrap();
+        keeper
+    });
+    store.world().away = true;
+    let gone = info(1, 3);
+    let mut pending = Box::pin(keeper.register(&gone));
+    assert!(pending.as_mut().now_or_never().is_none());
+    first.block_on(async { tokio::time::sleep(Duration::from_millis(10)).await });
+    drop(first);
+    let error = second.block_on(pending).unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Closed, Outcome::Unknown));
+    let error = second.block_on(keeper.close()).unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Closed, Outcome::Unknown));
+    second.block_on(keeper.close()).unwrap();
+}
