@@ -177,7 +177,8 @@ impl Resolver for Handle {
             return Err(Error::closed("resolve").about(service));
         }
         let limit = self.inner.options.operation_timeout;
-        match tokio::time::timeout(limit, self.inner.store.list(service)).await {
+        let list = watcher::guarded(async { self.inner.store.list(service).await });
+        match tokio::time::timeout(limit, list).await {
             Ok(Ok(found)) => Ok(watcher::snapshot_of(service, found)),
             Ok(Err(error)) => Err(error.into_error("resolve", Outcome::NotApplied).about(service)),
             Err(_) => {

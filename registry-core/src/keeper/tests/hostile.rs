@@ -6,6 +6,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::store::Signal;
+use crate::{Handle, Resolver};
 
 /// A store whose operations do what a test tells them, and nothing else.
 #[derive(Default)]
@@ -116,12 +117,6 @@ impl Session for OddSession {
     }
 }
 
-impl Drop for OddSession {
-    fn drop(&mut self) {
-        assert!(!self.0.panics.load(Ordering::Relaxed), "this adapter is broken");
-    }
-}
-
 async fn odd(odd: &Arc<Odd>) -> Keeper {
     let keeper = Keeper::spawn(Arc::new(OddStore(odd.clone())), HandleOptions::default());
     keeper.connected().await.unwrap();
@@ -197,6 +192,15 @@ async fn a_granted_ttl_that_no_clock_can_take_does_no_harm() {
         assert!(renewals <= 700, "{renewals} renewals in a second for {granted:?}");
         assert_eq!(keeper.status().borrow().state, HandleState::Connected);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_adapter_that_panics_while_it_lists_is_an_error_of_resolve() {
+    let store = Arc::new(Odd::default());
+    let handle = Handle::open(Arc::new(OddStore(store.clone())), HandleOptions::default()).await.unwrap();
+    store.panics.store(true, Ordering::Relaxed);
+    let error = handle.resolve(&ServiceName::new("demo").unwrap()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Other);
 }
 
 #[tokio::test(start_paused = true)]
