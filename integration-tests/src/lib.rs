@@ -1,1 +1,5 @@
-//! The conformance suite run on every adapter, and what belongs to no single crate.
+#![doc = include_str!("../README.md")]
+
+mod memory;
+
+pub use self::memory::MemoryHarness;
