@@ -172,6 +172,7 @@ impl Connection {
     }
 
     async fn travel(&self) {
+        self.link.count_request();
         let delay = self.link.current_delay();
         if !delay.is_zero() {
             sleep(delay).await;

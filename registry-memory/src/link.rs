@@ -28,6 +28,7 @@ struct Shared {
     id: u64,
     condition: Mutex<Condition>,
     changed: Notify,
+    requests: AtomicU64,
 }
 
 #[derive(Default)]
@@ -71,15 +72,18 @@ pub enum Access {
 /// A write that is under way until it is released.
 pub(crate) struct Held {
     pub(crate) store: MemoryStore,
-    pub(crate) commit: Box<dyn FnOnce(&mut State, Instant) + Send>,
+    pub(crate) commit: Commit,
 }
+
+/// The second step of a write, which answers whoever still waits.
+pub(crate) type Commit = Box<dyn FnOnce(&mut State, Instant) + Send>;
 
 impl Link {
     /// A link without faults.
     pub fn new() -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let id = LAST.fetch_add(1, Ordering::Relaxed);
-        let shared = Shared { id, condition: Mutex::default(), changed: Notify::new() };
+        let shared = Shared { id, condition: Mutex::default(), changed: Notify::new(), requests: AtomicU64::new(0) };
         Self { shared: Arc::new(shared) }
     }
 
@@ -130,6 +134,11 @@ impl Link {
     /// Ends [`deny`](Self::deny).
     pub fn permit(&self, access: Access) {
         self.change(|condition| condition.denied[access as usize] = false);
+    }
+
+    /// How many requests were sent over this link so far, keep-alives included: each batch is one.
+    pub fn requests(&self) -> u64 {
+        self.shared.requests.load(Ordering::Relaxed)
     }
 
     /// How many writes are held.
@@ -205,6 +214,10 @@ impl Link {
             Fault::DeliverLate => Passage::Late,
             _ => Passage::Open,
         }
+    }
+
+    pub(crate) fn count_request(&self) {
+        self.shared.requests.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn current_delay(&self) -> Duration {

@@ -148,7 +148,7 @@ impl MemoryStore {
 
     /// Starts the store again, with its data. Every session has its full TTL again, and every earlier view is over.
     pub fn start(&self) {
-        self.switch(|state, now| state.start(now));
+        self.switch(State::start);
     }
 
     /// [`stop`](Self::stop) and [`start`](Self::start) at once.
