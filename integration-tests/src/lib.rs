@@ -1,5 +1,3 @@
 #![doc = include_str!("../README.md")]
 
-mod memory;
-
-pub use self::memory::MemoryHarness;
+pub mod memory;

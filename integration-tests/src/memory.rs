@@ -80,7 +80,9 @@ impl Harness for MemoryHarness {
         let bench = self.bench(&request.namespace);
         let link = bench.link(request.handle);
         if request.credentials == Credentials::Bad {
-            for access in [registry_memory::Access::Read, registry_memory::Access::Write, registry_memory::Access::Session] {
+            for access in
+                [registry_memory::Access::Read, registry_memory::Access::Write, registry_memory::Access::Session]
+            {
                 link.deny(access);
             }
         }
@@ -143,8 +145,22 @@ impl Hooks for Bench {
     fn offered(&self) -> Vec<Hook> {
         use Hook::*;
         vec![
-            RawPut, RawBytes, RawRemove, RawChange, Expire, Cut, LoseAnswers, DelayWrites, Freeze, Kill, Wipe, Deny,
-            BadCredentials, CountWatches, CountSessions, CountRequests,
+            RawPut,
+            RawBytes,
+            RawRemove,
+            RawChange,
+            Expire,
+            Cut,
+            LoseAnswers,
+            DelayWrites,
+            Freeze,
+            Kill,
+            Wipe,
+            Deny,
+            BadCredentials,
+            CountWatches,
+            CountSessions,
+            CountRequests,
         ]
     }
 
