@@ -1,1 +1,3 @@
-//! The conformance suite run on every adapter, and what belongs to no single crate.
+#![doc = include_str!("../README.md")]
+
+pub mod memory;
