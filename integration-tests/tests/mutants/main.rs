@@ -3,10 +3,14 @@
 //!
 //! `cargo test -p integration-tests --test mutants [-- FILTER]`; the filter chooses by the name of the mutant or of its case.
 
+mod discovery;
+mod input;
 mod liveness;
 mod mutant;
 mod registration;
+mod relay;
 mod twist;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -23,7 +27,8 @@ use self::mutant::Mutant;
 fn main() -> ExitCode {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let began = Instant::now();
-    let mutants: Vec<Mutant> = [registration::MUTANTS, liveness::MUTANTS].concat();
+    let mutants: Vec<Mutant> =
+        [registration::MUTANTS, liveness::MUTANTS, discovery::MUTANTS, watch::MUTANTS, input::MUTANTS].concat();
     let chosen: Vec<Mutant> = mutants.into_iter().filter(|mutant| mutant.is_called(&filter)).collect();
     let caught = each(&chosen, is_caught).into_iter().filter(|caught| *caught).count();
     let runs = correct_runs(&chosen);
