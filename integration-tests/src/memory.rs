@@ -153,6 +153,7 @@ impl Hooks for Bench {
             Cut,
             LoseAnswers,
             DelayWrites,
+            Overtake,
             Freeze,
             Kill,
             Wipe,
@@ -211,6 +212,11 @@ impl Hooks for Bench {
 
     async fn delay_writes(&self, handle: HandleId) -> Result<(), HookError> {
         self.link(handle).deliver_late();
+        Ok(())
+    }
+
+    async fn overtake(&self, handle: HandleId) -> Result<(), HookError> {
+        self.link(handle).heal();
         Ok(())
     }
 

@@ -2,9 +2,16 @@
 
 mod discovery;
 mod liveness;
+mod liveness_recovery;
+mod liveness_status;
 mod look;
 mod registration;
+mod registration_failure;
+mod registration_handle;
+mod registration_takeover;
+mod registration_withdrawal;
 mod security;
+mod steps;
 mod validation;
 mod watch;
 
@@ -12,7 +19,21 @@ use crate::case::Case;
 
 /// Every case, in the order of the contract.
 pub(crate) fn all() -> Vec<Case> {
-    [registration::CASES, liveness::CASES, discovery::CASES, watch::CASES, validation::CASES, security::CASES].concat()
+    [
+        registration::CASES,
+        registration_failure::CASES,
+        registration_takeover::CASES,
+        registration_withdrawal::CASES,
+        registration_handle::CASES,
+        liveness::CASES,
+        liveness_recovery::CASES,
+        liveness_status::CASES,
+        discovery::CASES,
+        watch::CASES,
+        validation::CASES,
+        security::CASES,
+    ]
+    .concat()
 }
 
 #[cfg(test)]
