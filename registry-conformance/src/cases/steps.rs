@@ -4,10 +4,10 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, UNIX_EPOCH};
 
-use registry_core::{Error, ErrorKind, Info, MAX_ENTRY, Outcome, Resolver, ServiceName};
+use registry_core::{Error, ErrorKind, Info, MAX_ENTRY, Outcome, Resolver, ServiceName, Watch};
 
 use crate::cases::look::stands;
-use crate::context::{Context, Owner};
+use crate::context::{Context, Owner, addresses};
 use crate::failure::{Failure, Promised as _};
 
 /// Another handle whose session outlives calls that time out, so that what it wrote too late can still take effect.
@@ -55,6 +55,37 @@ pub(super) async fn sees(
         return stands(reader, service, wanted).await.promised(what);
     }
     ctx.eventually(ctx.timing().prompt(), what, async || stands(reader, service, wanted).await).await
+}
+
+/// Carries out `action` while a watch is read, which must never miss the identity of `info`, nor after it for as long as a change may take.
+/// Returns what the action returned.
+pub(super) async fn without_a_gap<T>(
+    ctx: &Context,
+    watch: &mut Watch,
+    info: &Info,
+    action: impl Future<Output = T>,
+) -> Result<T, Failure> {
+    let reading = async {
+        loop {
+            match watch.next().await {
+                Some(change) if change.snapshot.get(info.address().as_str()).is_some() => {
+                    ctx.note(format_args!("the watch yields {}", addresses(&change.snapshot)));
+                }
+                Some(change) => return addresses(&change.snapshot),
+                None => return "the end of the watch".to_owned(),
+            }
+        }
+    };
+    let acting = async {
+        let value = action.await;
+        ctx.pause(ctx.timing().prompt()).await;
+        value
+    };
+    tokio::select! {
+        biased;
+        seen = reading => Err(Failure::broken(format!("expected: every snapshot has {}; seen: {seen}", info.address()))),
+        value = acting => Ok(value),
+    }
 }
 
 /// Polls a future so many times, once in each turn of the scheduler, and drops it. Returns whether it was over before.
