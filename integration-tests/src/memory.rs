@@ -157,6 +157,7 @@ impl Hooks for Bench {
             Freeze,
             Kill,
             Wipe,
+            Compact,
             Deny,
             BadCredentials,
             CountWatches,
@@ -243,6 +244,11 @@ impl Hooks for Bench {
     async fn wipe(&self) -> Result<(), HookError> {
         self.store.wipe();
         self.store.start();
+        Ok(())
+    }
+
+    async fn compact(&self) -> Result<(), HookError> {
+        self.store.compact();
         Ok(())
     }
 

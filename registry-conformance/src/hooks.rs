@@ -37,6 +37,8 @@ pub enum Hook {
     Kill,
     /// [`Hooks::wipe`]
     Wipe,
+    /// [`Hooks::compact`]
+    Compact,
     /// [`Hooks::deny`] and [`Hooks::allow`]
     Deny,
     /// [`Credentials::Bad`](crate::Credentials::Bad)
@@ -71,6 +73,7 @@ impl fmt::Display for Hook {
             Self::Freeze => "freeze",
             Self::Kill => "kill",
             Self::Wipe => "wipe",
+            Self::Compact => "compact",
             Self::Deny => "deny",
             Self::BadCredentials => "bad_credentials",
             Self::CountWatches => "count_watches",
@@ -196,6 +199,11 @@ pub trait Hooks: Send + Sync {
     /// Restarts the store with empty data, and returns when it answers.
     async fn wipe(&self) -> Result<(), HookError> {
         missing(Hook::Wipe)
+    }
+
+    /// Forgets the history of changes: a watch that has not seen them all cannot catch up from where it was.
+    async fn compact(&self) -> Result<(), HookError> {
+        missing(Hook::Compact)
     }
 
     /// From now on the store refuses this to the handle for want of permission.

@@ -1,6 +1,7 @@
 //! The cases, by the letters of the contract.
 
 mod discovery;
+mod discovery_apart;
 mod liveness;
 mod liveness_recovery;
 mod liveness_status;
@@ -13,7 +14,12 @@ mod registration_withdrawal;
 mod security;
 mod steps;
 mod validation;
+mod validation_errors;
+mod views;
 mod watch;
+mod watch_last;
+mod watch_sharing;
+mod watch_stale;
 
 use crate::case::Case;
 
@@ -29,8 +35,13 @@ pub(crate) fn all() -> Vec<Case> {
         liveness_recovery::CASES,
         liveness_status::CASES,
         discovery::CASES,
+        discovery_apart::CASES,
         watch::CASES,
+        watch_last::CASES,
+        watch_sharing::CASES,
+        watch_stale::CASES,
         validation::CASES,
+        validation_errors::CASES,
         security::CASES,
     ]
     .concat()

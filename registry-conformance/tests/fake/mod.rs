@@ -118,8 +118,12 @@ impl Registry for FakeRegistry {
 
     fn announce(&self, info: &Info) -> Result<(), Error> {
         self.open("register")?;
-        if info.tags().values().map(String::len).sum::<usize>() > 60_000 {
-            return Err(registry_core::InvalidField::new("tags", "are too long").into());
+        let tags = info.tags().values().map(String::len).sum::<usize>();
+        for (field, size) in [("tags", tags), ("payload_codec", info.payload_codec().len())] {
+            if size > 60_000 {
+                let refused = registry_core::InvalidField::new(field, format!("has {size} bytes"));
+                return Err(refused.with_limit("at most 60000 bytes").into());
+            }
         }
         let entry = Entry { owner: self.owner, info: info.clone(), expires: None };
         self.store.lock().expect("nobody panicked under this lock").insert(key(info), entry);
