@@ -160,6 +160,7 @@ impl Hooks for Bench {
             Cut,
             LoseAnswers,
             DelayWrites,
+            Overtake,
             Freeze,
             Kill,
             Wipe,
@@ -219,6 +220,11 @@ impl Hooks for Bench {
 
     async fn delay_writes(&self, handle: HandleId) -> Result<(), HookError> {
         self.link(handle).deliver_late();
+        Ok(())
+    }
+
+    async fn overtake(&self, handle: HandleId) -> Result<(), HookError> {
+        self.link(handle).heal();
         Ok(())
     }
 

@@ -86,6 +86,23 @@ impl Context {
         self.harness.capabilities()
     }
 
+    /// Opens a handle on another runtime, which the harness is called on.
+    ///
+    /// # Errors
+    /// What `connect` returned.
+    pub(crate) fn opener(
+        &self,
+        request: ConnectRequest,
+    ) -> impl Future<Output = Result<Box<dyn ServiceRegistry>, Error>> + Send + 'static {
+        let harness = self.harness.clone();
+        async move { harness.connect(request).await }
+    }
+
+    /// Whether this case's waits cost no real time.
+    pub fn is_virtual(&self) -> bool {
+        self.harness.virtual_time()
+    }
+
     /// What must never be shown.
     pub fn secrets(&self) -> Vec<String> {
         self.harness.secrets()

@@ -29,6 +29,8 @@ pub enum Hook {
     LoseAnswers,
     /// [`Hooks::delay_writes`]
     DelayWrites,
+    /// [`Hooks::overtake`], together with [`Hook::DelayWrites`]
+    Overtake,
     /// [`Hooks::freeze`] and [`Hooks::thaw`]
     Freeze,
     /// [`Hooks::kill`] and [`Hooks::restart`]
@@ -67,6 +69,7 @@ impl fmt::Display for Hook {
             Self::Cut => "cut",
             Self::LoseAnswers => "lose_answers",
             Self::DelayWrites => "delay_writes",
+            Self::Overtake => "overtake",
             Self::Freeze => "freeze",
             Self::Kill => "kill",
             Self::Wipe => "wipe",
@@ -164,6 +167,13 @@ pub trait Hooks: Send + Sync {
     async fn delay_writes(&self, handle: HandleId) -> Result<(), HookError> {
         let _ = handle;
         missing(Hook::DelayWrites)
+    }
+
+    /// After [`delay_writes`](Self::delay_writes): what this handle asks from now on passes at once, while the delayed writes stay on their way
+    /// until [`heal`](Self::heal).
+    async fn overtake(&self, handle: HandleId) -> Result<(), HookError> {
+        let _ = handle;
+        missing(Hook::Overtake)
     }
 
     /// Freezes the store (SIGSTOP): connections stay, nothing is answered, its clock for TTLs may run on.

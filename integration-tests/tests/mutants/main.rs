@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use integration_tests::memory::MemoryHarness;
-use registry_conformance::{Verdict, run_case};
+use registry_conformance::{Clause, Verdict, run_case};
 
 use self::mutant::Mutant;
 
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
     let began = Instant::now();
     let mutants: Vec<Mutant> =
         [registration::MUTANTS, liveness::MUTANTS, discovery::MUTANTS, watch::MUTANTS, input::MUTANTS].concat();
+    let spared = clauses_without_a_mutant(&mutants);
     let chosen: Vec<Mutant> = mutants.into_iter().filter(|mutant| mutant.is_called(&filter)).collect();
     let caught = each(&chosen, is_caught).into_iter().filter(|caught| *caught).count();
     let runs = correct_runs(&chosen);
@@ -39,7 +40,22 @@ fn main() -> ExitCode {
         runs.len(),
         began.elapsed().as_secs_f64()
     ));
-    if chosen.is_empty() || caught < chosen.len() || accused > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if !spared.is_empty() {
+        say(&format!("no mutant for {}", spared.join(", ")));
+    }
+    if !spared.is_empty() || chosen.is_empty() || caught < chosen.len() || accused > 0 {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// The clauses for which no mutant stands: a case is named after the clause that it is about.
+fn clauses_without_a_mutant(mutants: &[Mutant]) -> Vec<&'static str> {
+    let has_one =
+        |clause: &str| mutants.iter().any(|mutant| mutant.case.starts_with(&format!("{}_", clause.to_lowercase())));
+    let all = Clause::all().into_iter().map(|clause| clause.0);
+    all.filter(|clause| !has_one(clause)).collect()
 }
 
 /// Whether the mutant's case fails by its own assertion.

@@ -14,6 +14,40 @@ use registry_core::{
 use registry_memory::Client;
 use tokio::sync::watch;
 
+/// The harness of a mutant behind the public traits: `handle!(make)`, where `make` turns a handle into a [`Twist`].
+macro_rules! handle {
+    ($make:expr) => {
+        || {
+            integration_tests::memory::MemoryHarness::new()
+                .with_handle(|handle, _| Box::new($crate::twist::Twisted($make(handle))))
+        }
+    };
+}
+
+/// The harness of a mutant of the store operations: `store!(make)`, where `make` makes a [`StoreTwist`] for each handle.
+macro_rules! store {
+    ($make:expr) => {
+        || {
+            integration_tests::memory::MemoryHarness::new()
+                .with_store(|client, _| $crate::twist::TwistedStore::wrap(client, $make))
+        }
+    };
+}
+
+/// As [`store!`], with only the first handle of a namespace broken.
+macro_rules! store_of_the_first {
+    ($make:expr) => {
+        || {
+            integration_tests::memory::MemoryHarness::new().with_store(|client, request| match request.handle.0 {
+                0 => $crate::twist::TwistedStore::wrap(client, $make),
+                _ => std::sync::Arc::new(client),
+            })
+        }
+    };
+}
+
+pub(crate) use {handle, store, store_of_the_first};
+
 /// A mutant of the public traits: [`Twisted`] of it is a registry and a resolver.
 #[async_trait]
 pub(crate) trait Twist: Send + Sync + 'static {

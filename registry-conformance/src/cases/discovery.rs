@@ -7,7 +7,8 @@ use registry_core::{Address, Info, InfoBuilder};
 use crate::case;
 use crate::case::Case;
 use crate::cases::look::{holds, stands};
-use crate::cases::views::{in_time, is_refused, reads, says_away, watching};
+use crate::cases::steps::sees;
+use crate::cases::views::{in_time, is_refused, says_away, watching};
 use crate::context::{Context, Owner};
 use crate::ensure;
 use crate::failure::{Failure, Promised as _};
@@ -47,7 +48,7 @@ async fn d1_an_unknown_service_is_empty(ctx: &Context) -> Result<(), Failure> {
     let info = ctx.info(&service);
     ctx.register(&owner, &info).await?;
     ctx.deregister(&owner, &info).await?;
-    reads(ctx, &*reader, &service, &[], "a service that nobody is left of is ok, with no instances").await
+    sees(ctx, &*reader, &service, &[], "a service that nobody is left of is ok, with no instances").await
 }
 
 async fn d1_each_resolve_shows_the_store_of_that_moment(ctx: &Context) -> Result<(), Failure> {
@@ -57,9 +58,9 @@ async fn d1_each_resolve_shows_the_store_of_that_moment(ctx: &Context) -> Result
     for weight in 1..=10 {
         let heavier = info.to_builder().weight(weight).build().map_err(Failure::bench)?;
         ctx.register(&owner, &heavier).await?;
-        reads(ctx, &*reader, &service, &[&heavier], "the weight of this moment").await?;
+        sees(ctx, &*reader, &service, &[&heavier], "the weight of this moment").await?;
         ctx.deregister(&owner, &heavier).await?;
-        reads(ctx, &*reader, &service, &[], "nothing, at this moment").await?;
+        sees(ctx, &*reader, &service, &[], "nothing, at this moment").await?;
     }
     Ok(())
 }
@@ -137,7 +138,7 @@ async fn d2_every_field_survives_the_round_trip(ctx: &Context) -> Result<(), Fai
     let service = ctx.service();
     let info = complete(ctx, &service).build().map_err(Failure::bench)?;
     ctx.register(&owner, &info).await?;
-    reads(ctx, &*reader, &service, &[&info], "what was registered, field by field").await
+    sees(ctx, &*reader, &service, &[&info], "what was registered, field by field").await
 }
 
 async fn d2_a_watch_carries_every_field(ctx: &Context) -> Result<(), Failure> {
@@ -160,12 +161,12 @@ async fn d2_addresses_of_ipv4_ipv6_and_host_names_survive(ctx: &Context) -> Resu
         ctx.register(&owner, &info).await.promised("an address that every store carries")?;
         standing.push(info);
         let wanted: Vec<&Info> = standing.iter().collect();
-        reads(ctx, &*reader, &service, &wanted, "each address that was registered").await?;
+        sees(ctx, &*reader, &service, &wanted, "each address that was registered").await?;
     }
     for info in &standing {
         ctx.deregister(&owner, info).await?;
     }
-    reads(ctx, &*reader, &service, &[], "nothing, after each was deregistered").await
+    sees(ctx, &*reader, &service, &[], "nothing, after each was deregistered").await
 }
 
 async fn d2_an_ipv6_address_has_its_brackets(ctx: &Context) -> Result<(), Failure> {
@@ -173,7 +174,7 @@ async fn d2_an_ipv6_address_has_its_brackets(ctx: &Context) -> Result<(), Failur
     let service = ctx.service();
     let info = ctx.builder(&service).address("2001:DB8::5:8888").build().map_err(Failure::bench)?;
     ctx.register(&owner, &info).await?;
-    reads(ctx, &*reader, &service, &[&info], "the instance").await?;
+    sees(ctx, &*reader, &service, &[&info], "the instance").await?;
     let snapshot = reader.resolve(&service).await?;
     let seen: Vec<&str> = snapshot.instances().iter().map(|instance| instance.address().as_str()).collect();
     ensure!(seen == ["[2001:db8::5]:8888"], "expected: [2001:db8::5]:8888, which can be dialled; seen: {seen:?}");
@@ -187,9 +188,9 @@ async fn d2_a_unix_socket_survives(ctx: &Context) -> Result<(), Failure> {
     let (info, beside) = (ctx.builder(&service).address(socket).build().map_err(Failure::bench)?, ctx.info(&service));
     ctx.register(&owner, &beside).await?;
     ctx.register(&owner, &info).await.promised("a unix socket is registered")?;
-    reads(ctx, &*reader, &service, &[&info, &beside], "the socket and the other address").await?;
+    sees(ctx, &*reader, &service, &[&info, &beside], "the socket and the other address").await?;
     ctx.deregister(&owner, &info).await?;
-    reads(ctx, &*reader, &service, &[&beside], "the other address alone").await
+    sees(ctx, &*reader, &service, &[&beside], "the other address alone").await
 }
 
 /// Registers, and either finds exactly that, or finds nothing after a refusal of one of these fields.
@@ -200,11 +201,11 @@ async fn survives_or_is_refused(
     fields: &[&str],
 ) -> Result<(), Failure> {
     if is_refused("register", ctx.register(owner, info).await, fields)? {
-        return reads(ctx, &**reader, info.service(), &[], "nothing, after a refusal").await;
+        return sees(ctx, &**reader, info.service(), &[], "nothing, after a refusal").await;
     }
-    reads(ctx, &**reader, info.service(), &[info], "what was registered, field by field").await?;
+    sees(ctx, &**reader, info.service(), &[info], "what was registered, field by field").await?;
     ctx.deregister(owner, info).await?;
-    reads(ctx, &**reader, info.service(), &[], "nothing, after it was deregistered").await
+    sees(ctx, &**reader, info.service(), &[], "nothing, after it was deregistered").await
 }
 
 async fn d2_odd_tags_survive_or_are_refused(ctx: &Context) -> Result<(), Failure> {
@@ -258,7 +259,7 @@ async fn d2_weights_up_to_65535_survive_and_larger_ones_are_not_changed(ctx: &Co
     for weight in [1, 2, 10, 255, 256, 65_535] {
         let info = ctx.builder(&service).weight(weight).build().map_err(Failure::bench)?;
         ctx.register(&owner, &info).await.promised("a weight that every store carries")?;
-        reads(ctx, &*reader, &service, &[&info], "the weight that was registered").await?;
+        sees(ctx, &*reader, &service, &[&info], "the weight that was registered").await?;
         ctx.deregister(&owner, &info).await?;
     }
     for weight in [65_536, 1_000_000, i32::MAX as u32 + 1, u32::MAX] {

@@ -8,7 +8,8 @@ use tracing::Level;
 use crate::case;
 use crate::case::Case;
 use crate::cases::look::{holds, stands};
-use crate::cases::views::{is_refused, nothing_new, reads, settled, watching};
+use crate::cases::steps::sees;
+use crate::cases::views::{is_refused, nothing_new, settled, watching};
 use crate::context::{Context, Owner, addresses};
 use crate::ensure;
 use crate::failure::{Failure, Promised as _};
@@ -83,7 +84,7 @@ async fn d3_a_malformed_entry_hides_nothing(ctx: &Context) -> Result<(), Failure
     ctx.register(&owner, &info).await?;
     ctx.hooks()?.raw_bytes(&service, &foreign(0), b"{ not a record").await?;
     ctx.hooks()?.raw_bytes(&service, "no-address", b"\xff not a record either").await?;
-    reads(ctx, &*reader, &service, &[&info], "the good entry, and only it").await
+    sees(ctx, &*reader, &service, &[&info], "the good entry, and only it").await
 }
 
 async fn d3_garbage_hides_nothing_from_resolve(ctx: &Context) -> Result<(), Failure> {
@@ -167,7 +168,7 @@ async fn d3_an_entry_that_vanishes_during_a_read_is_absent_and_no_error(ctx: &Co
     let service = ctx.service();
     let (steady, fleeting) = (ctx.info(&service), ctx.info(&service));
     ctx.register(&owner, &steady).await?;
-    reads(ctx, &*reader, &service, &[&steady], "the steady entry").await?;
+    sees(ctx, &*reader, &service, &[&steady], "the steady entry").await?;
     let done = Cell::new(false);
     let flapping = async {
         let mut result = Ok(());
@@ -222,11 +223,11 @@ async fn d4_names_that_begin_alike_are_apart_for_resolve(ctx: &Context) -> Resul
     let (owner, reader) = (ctx.connect().await?, ctx.connect().await?);
     let mut standing = neighbours(ctx, &owner).await?;
     while let Some(gone) = standing.pop() {
-        reads(ctx, &*reader, gone.service(), &[&gone], "the one instance of this service").await?;
+        sees(ctx, &*reader, gone.service(), &[&gone], "the one instance of this service").await?;
         ctx.deregister(&owner, &gone).await?;
-        reads(ctx, &*reader, gone.service(), &[], "no instance of this service any more").await?;
+        sees(ctx, &*reader, gone.service(), &[], "no instance of this service any more").await?;
         for info in &standing {
-            reads(ctx, &*reader, info.service(), &[info], "the one instance of the other service").await?;
+            sees(ctx, &*reader, info.service(), &[info], "the one instance of the other service").await?;
         }
     }
     Ok(())
@@ -263,13 +264,13 @@ async fn d4_the_same_name_in_another_namespace_is_apart(ctx: &Context) -> Result
     let ours = ctx.info(&service);
     let theirs = ours.to_builder().weight(77).build().map_err(Failure::bench)?;
     ctx.register(&here, &ours).await?;
-    reads(ctx, &*there, &service, &[], "nothing of the other namespace").await?;
+    sees(ctx, &*there, &service, &[], "nothing of the other namespace").await?;
     let mut watch = watching(ctx, &here, &service, &[&ours]).await?;
     ctx.register(&there, &theirs).await?;
-    reads(ctx, &*there, &service, &[&theirs], "the entry of that namespace").await?;
-    reads(ctx, &*here, &service, &[&ours], "the entry of this namespace").await?;
+    sees(ctx, &*there, &service, &[&theirs], "the entry of that namespace").await?;
+    sees(ctx, &*here, &service, &[&ours], "the entry of this namespace").await?;
     nothing_new(&mut watch, ctx.timing().look(), "only the other namespace changed").await?;
     ctx.deregister(&there, &theirs).await?;
-    reads(ctx, &*here, &service, &[&ours], "the entry of this namespace, still").await?;
+    sees(ctx, &*here, &service, &[&ours], "the entry of this namespace, still").await?;
     nothing_new(&mut watch, ctx.timing().look(), "only the other namespace changed").await
 }

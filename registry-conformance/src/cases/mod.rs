@@ -3,9 +3,16 @@
 mod discovery;
 mod discovery_apart;
 mod liveness;
+mod liveness_recovery;
+mod liveness_status;
 mod look;
 mod registration;
+mod registration_failure;
+mod registration_handle;
+mod registration_takeover;
+mod registration_withdrawal;
 mod security;
+mod steps;
 mod validation;
 mod validation_errors;
 mod views;
@@ -20,7 +27,13 @@ use crate::case::Case;
 pub(crate) fn all() -> Vec<Case> {
     [
         registration::CASES,
+        registration_failure::CASES,
+        registration_takeover::CASES,
+        registration_withdrawal::CASES,
+        registration_handle::CASES,
         liveness::CASES,
+        liveness_recovery::CASES,
+        liveness_status::CASES,
         discovery::CASES,
         discovery_apart::CASES,
         watch::CASES,

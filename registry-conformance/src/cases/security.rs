@@ -8,7 +8,8 @@ use tracing::Level;
 use crate::case;
 use crate::case::Case;
 use crate::cases::look::stands;
-use crate::cases::views::{is_refused, nothing_new, reads, watching};
+use crate::cases::steps::sees;
+use crate::cases::views::{is_refused, nothing_new, watching};
 use crate::context::{Context, Owner};
 use crate::ensure;
 use crate::failure::{Failure, Promised as _};
@@ -148,12 +149,12 @@ async fn keeps_apart(
         if is_refused("resolve", intruder.resolve(&service).await, &["service"])? {
             continue;
         }
-        reads(ctx, &**intruder, &service, &[], &format!("{trick:?} reads no other service")).await?;
+        sees(ctx, &**intruder, &service, &[], &format!("{trick:?} reads no other service")).await?;
         if is_refused("register", ctx.register(intruder, &foreign).await, &["service"])? {
             continue;
         }
         untouched().await.promised(&format!("the target is untouched by {trick:?}"))?;
-        reads(ctx, &**intruder, &service, &[&foreign], "the entry under the name that was given").await?;
+        sees(ctx, &**intruder, &service, &[&foreign], "the entry under the name that was given").await?;
         ctx.deregister(intruder, &foreign).await?;
         untouched().await.promised(&format!("the target is untouched by the withdrawal of {trick:?}"))?;
     }
@@ -165,7 +166,7 @@ async fn x3_no_service_name_reaches_another_service(ctx: &Context) -> Result<(),
     let service = ctx.service();
     let info = ctx.info(&service);
     ctx.register(&owner, &info).await?;
-    reads(ctx, &*owner, &service, &[&info], "the target").await?;
+    sees(ctx, &*owner, &service, &[&info], "the target").await?;
     let mut watch = watching(ctx, &owner, &service, &[&info]).await?;
     keeps_apart(ctx, &intruder, tricks(service.as_str()), async || stands(&*owner, &service, &[&info]).await).await?;
     nothing_new(&mut watch, ctx.timing().look(), "other services are other services").await
@@ -195,14 +196,14 @@ async fn x3_no_tag_reaches_another_service(ctx: &Context) -> Result<(), Failure>
     let (service, other) = (ctx.service(), ctx.service());
     let info = ctx.info(&service);
     ctx.register(&owner, &info).await?;
-    reads(ctx, &*owner, &service, &[&info], "the target").await?;
+    sees(ctx, &*owner, &service, &[&info], "the target").await?;
     for trick in tricks(service.as_str()).iter().step_by(5) {
         for tags in [[("k", trick.as_str())], [(trick.as_str(), "v")]] {
             let carrier = ctx.builder(&other).tags(tags).build().map_err(Failure::bench)?;
             if is_refused("register", ctx.register(&intruder, &carrier).await, &["tags"])? {
                 continue;
             }
-            reads(ctx, &*owner, &other, &[&carrier], "the entry with its odd tag").await?;
+            sees(ctx, &*owner, &other, &[&carrier], "the entry with its odd tag").await?;
             stands(&*owner, &service, &[&info]).await.promised("the other service is untouched")?;
             ctx.deregister(&intruder, &carrier).await?;
         }
@@ -223,7 +224,7 @@ async fn x3_no_socket_path_reaches_another_service(ctx: &Context) -> Result<(), 
         if is_refused("register", ctx.register(&intruder, &socket).await, &["address"])? {
             continue;
         }
-        reads(ctx, &*owner, &other, &[&socket], "the socket under its own service").await?;
+        sees(ctx, &*owner, &other, &[&socket], "the socket under its own service").await?;
         stands(&*owner, &service, &[&info]).await.promised("the other service is untouched")?;
         ctx.deregister(&intruder, &socket).await?;
         stands(&*owner, &other, &[]).await.promised("nothing, after it was deregistered")?;

@@ -9,7 +9,8 @@ use tracing::Level;
 use crate::case;
 use crate::case::Case;
 use crate::cases::look::stands;
-use crate::cases::views::{in_time, is_refused, nothing_new, reads, watching};
+use crate::cases::steps::{oversized, sees};
+use crate::cases::views::{in_time, is_refused, nothing_new, watching};
 use crate::context::{Context, Owner};
 use crate::ensure;
 use crate::failure::{Failure, Promised as _};
@@ -59,11 +60,6 @@ async fn v1_what_no_store_carries_is_refused_by_its_field(ctx: &Context) -> Resu
     Ok(())
 }
 
-/// One byte more than any entry may have, with key and separators; the builder, which knows neither, lets it pass.
-fn oversized(info: &Info) -> Result<Info, Failure> {
-    info.to_builder().tags([("k", "v".repeat(MAX_ENTRY - 1))]).build().map_err(Failure::bench)
-}
-
 /// The error is invalid input that names this field, the offence and the limit.
 fn names<T>(field: &str, result: Result<T, Error>) -> Result<(), Failure> {
     let error = result.err().ok_or_else(|| Failure::broken(format!("expected: {field} is refused; seen: ok")))?;
@@ -97,7 +93,7 @@ async fn v1_a_refused_update_leaves_the_identity_as_it_was(ctx: &Context) -> Res
     let service = ctx.service();
     let info = ctx.builder(&service).weight(7).tag("zone", "a").build().map_err(Failure::bench)?;
     ctx.register(&owner, &info).await?;
-    reads(ctx, &*reader, &service, &[&info], "the registration").await?;
+    sees(ctx, &*reader, &service, &[&info], "the registration").await?;
     names("tags", ctx.register(&owner, &oversized(&info)?).await)?;
     owner.is_ready().promised("ready, as before the refusal")?;
     let what = "the registration as it was";
@@ -149,7 +145,7 @@ async fn v1_no_name_is_looked_up(ctx: &Context) -> Result<(), Failure> {
     registered
         .promised("an answer without a look-up")?
         .promised("a host name that resolves to nothing is registered")?;
-    reads(ctx, &*reader, &service, &[&info], "the host name as it was registered").await
+    sees(ctx, &*reader, &service, &[&info], "the host name as it was registered").await
 }
 
 async fn v1_a_service_name_is_refused_by_all_calls_or_by_none(ctx: &Context) -> Result<(), Failure> {
@@ -168,12 +164,12 @@ async fn v1_a_service_name_is_refused_by_all_calls_or_by_none(ctx: &Context) -> 
             ensure!(refused, "expected: {service:?} is refused by all calls, as by register; seen: it is not");
             continue;
         }
-        reads(ctx, &*reader, &service, &[&info], "the instance under its odd name").await?;
+        sees(ctx, &*reader, &service, &[&info], "the instance under its odd name").await?;
         let watch = watching(ctx, &reader, &service, &[&info]).await?;
         let seen = watch.service();
         ensure!(seen == service, "expected: a watch of {service:?}; seen: of {seen:?}");
         ctx.deregister(&owner, &info).await?;
-        reads(ctx, &*reader, &service, &[], "nothing, after it was deregistered").await?;
+        sees(ctx, &*reader, &service, &[], "nothing, after it was deregistered").await?;
     }
     Ok(())
 }

@@ -7,7 +7,8 @@ use registry_core::{Error, ErrorKind, HandleState};
 use crate::case;
 use crate::case::Case;
 use crate::cases::look::stands;
-use crate::cases::views::{in_time, reads, says, says_away};
+use crate::cases::steps::sees;
+use crate::cases::views::{in_time, says, says_away};
 use crate::context::{Context, Owner};
 use crate::ensure;
 use crate::failure::{Failure, Promised as _};
@@ -107,7 +108,7 @@ async fn v3_what_the_store_denies_says_denied(ctx: &Context) -> Result<(), Failu
     let (service, hooks, denied) = (ctx.service(), ctx.hooks()?, &[ErrorKind::Denied]);
     let (held, new) = (ctx.info(&service), ctx.info(&service));
     ctx.register(&owner, &held).await?;
-    reads(ctx, &*reader, &service, &[&held], "the registration").await?;
+    sees(ctx, &*reader, &service, &[&held], "the registration").await?;
     hooks.deny(reader.id(), Access::Read).await?;
     says("resolve", in_time(ctx, "resolve", reader.resolve(&service)).await?, denied)?;
     hooks.allow(reader.id()).await?;

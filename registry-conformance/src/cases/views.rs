@@ -2,25 +2,11 @@
 
 use std::time::Duration;
 
-use registry_core::{Error, ErrorKind, Info, InvalidField, Resolver, ServiceName, Watch};
+use registry_core::{Error, ErrorKind, Info, InvalidField, ServiceName, Watch};
 
-use crate::cases::look::{holds, stands};
+use crate::cases::look::holds;
 use crate::context::{Context, Owner, addresses};
 use crate::failure::{Failure, Promised as _};
-
-/// What another handle reads holds exactly these registrations: at the first look where reads are linearizable, soon elsewhere.
-pub(crate) async fn reads(
-    ctx: &Context,
-    reader: &dyn Resolver,
-    service: &ServiceName,
-    wanted: &[&Info],
-    what: &str,
-) -> Result<(), Failure> {
-    if ctx.capabilities().linearizable_resolve.is_offered() {
-        return stands(reader, service, wanted).await.promised(what);
-    }
-    ctx.eventually(ctx.timing().prompt(), what, async || stands(reader, service, wanted).await).await
-}
 
 /// A watch that has delivered everything so far, and holds exactly these registrations.
 pub(crate) async fn watching(

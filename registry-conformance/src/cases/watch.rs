@@ -10,6 +10,7 @@ use registry_core::{Address, Change, Info, InfoBuilder, Instance, Watch};
 use crate::case;
 use crate::case::Case;
 use crate::cases::look::holds;
+use crate::cases::steps::sees;
 use crate::cases::views::{is_refused, knows, nothing_new, watching};
 use crate::context::{Context, Owner, addresses};
 use crate::ensure;
@@ -75,7 +76,7 @@ async fn w1_the_present_snapshot_comes_first_with_all_that_stands(ctx: &Context)
     ctx.register(&owner, &first).await?;
     ctx.register(&owner, &second).await?;
     // Where reads lag, the present is waited for before the watch begins.
-    crate::cases::views::reads(ctx, &*reader, &service, &[&first, &second], "both instances").await?;
+    sees(ctx, &*reader, &service, &[&first, &second], "both instances").await?;
     let mut watch = reader.watch(&service)?;
     let change = ctx.next(&mut watch, ctx.timing().prompt(), "the present snapshot").await?;
     holds(&change.snapshot, &[&first, &second]).promised("all that stands in one item")?;
