@@ -18,7 +18,7 @@ fn service() -> ServiceName {
 /// The bytes number `seed`: of each five, four are mutations of a valid record and one is made up.
 fn input(seed: u64) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(seed);
-    if seed % 5 == 0 {
+    if seed.is_multiple_of(5) {
         return made_up(&mut rng);
     }
     let mut bytes = JsonRecord::encode(&valid(&mut rng));
@@ -127,6 +127,23 @@ fn hostile_bytes_neither_panic_nor_grow() {
     assert!((0.05..0.8).contains(&share), "{decoded} of {INPUTS} inputs were decoded");
 }
 
+/// An entry of a map of texts costs some hundred bytes, and seven bytes of JSON make one.
+fn allowance(bytes: usize) -> u64 {
+    4_096 + 32 * bytes as u64
+}
+
+#[test]
+fn decoding_allocates_a_small_multiple_of_its_input() {
+    let service = service();
+    for seed in 0..INPUTS / 10 {
+        let bytes = input(seed);
+        let used = allocation_counter::measure(|| drop(JsonRecord::decode(&service, &bytes)));
+        let shown = String::from_utf8_lossy(&bytes);
+        assert!(used.bytes_max <= allowance(bytes.len()), "{} bytes for seed {seed}: {shown:?}", used.bytes_max);
+        assert_eq!(used.bytes_current, 0, "what was allocated is given back, seed {seed}: {shown:?}");
+    }
+}
+
 #[test]
 fn what_the_decoder_accepts_can_be_encoded_and_is_read_the_same() {
     let service = service();
@@ -165,8 +182,14 @@ fn the_largest_and_deepest_records_are_decoded_or_refused_in_bounded_time() {
     let escapes = format!("{{\"address\":\"{}\"}}", "\\u0041".repeat(MAX_RECORD / 6 - 4));
     for bytes in [deep, nested, members, tags, digits, escapes] {
         assert!(bytes.len() <= MAX_RECORD, "the limit on the length is tested elsewhere: {} bytes", bytes.len());
-        let size = output_size(&service, bytes.as_bytes());
-        assert!(size <= 300 + bytes.len(), "{size} bytes came of {:.40}… ({} bytes)", bytes, bytes.len());
+        let used = allocation_counter::measure(|| drop(JsonRecord::decode(&service, bytes.as_bytes())));
+        assert!(
+            used.bytes_max <= allowance(bytes.len()),
+            "{} bytes for {:.40}… ({})",
+            used.bytes_max,
+            bytes,
+            bytes.len()
+        );
     }
     // Milliseconds are expected; what is quadratic in 64 KiB takes minutes.
     assert!(began.elapsed() < Duration::from_secs(10), "six records took {:?}", began.elapsed());
