@@ -35,6 +35,12 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         handle!(OneStateForAll),
     ),
     Mutant::new(
+        "one refused entry fails the batch",
+        "one transaction for a whole batch",
+        "r3_an_entry_that_the_store_denies_fails_alone_in_a_batch",
+        store!(FailsTogether),
+    ),
+    Mutant::new(
         "calls overtake each other",
         "a task for each call",
         "r3_calls_for_one_identity_take_effect_in_the_order_of_their_first_poll",
@@ -240,6 +246,20 @@ impl Twist for OneStateForAll {
             self.0.deregister(&other).await?;
         }
         self.0.deregister(info).await
+    }
+}
+
+struct FailsTogether;
+
+#[async_trait]
+impl StoreTwist for FailsTogether {
+    async fn put(&self, inner: &dyn Session, batch: &[Put], ours: &Lineage) -> Vec<Result<(), WriteError>> {
+        let results = inner.put(batch, ours).await;
+        let failed = results.iter().find_map(|result| result.as_ref().err()).cloned();
+        match failed {
+            Some(error) => batch.iter().map(|_| Err(error.clone())).collect(),
+            None => results,
+        }
     }
 }
 
