@@ -16,6 +16,9 @@ pub type WrapStore = fn(Client, &ConnectRequest) -> Arc<dyn Store>;
 /// Wraps the finished handle; how a mutant breaks the public traits.
 pub type WrapHandle = fn(Handle, &ConnectRequest) -> Box<dyn ServiceRegistry>;
 
+/// A text that nothing may show. The memory store has no credentials; a mutant shows this in their place.
+pub const SECRET: &str = "hunter2-1f0c9a";
+
 /// The memory adapter, one store a namespace, in virtual time.
 pub struct MemoryHarness {
     stores: Mutex<HashMap<String, Bench>>,
@@ -98,6 +101,10 @@ impl Harness for MemoryHarness {
 
     fn hooks(&self, namespace: &str) -> Option<Arc<dyn Hooks>> {
         Some(Arc::new(self.bench(namespace)))
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        vec![SECRET.to_owned()]
     }
 
     async fn finish(&self, namespace: &str) {

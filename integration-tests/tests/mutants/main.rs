@@ -3,10 +3,14 @@
 //!
 //! `cargo test -p integration-tests --test mutants [-- FILTER]`; the filter chooses by the name of the mutant or of its case.
 
+mod discovery;
+mod input;
 mod liveness;
 mod mutant;
 mod registration;
+mod relay;
 mod twist;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -23,7 +27,8 @@ use self::mutant::Mutant;
 fn main() -> ExitCode {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let began = Instant::now();
-    let mutants: Vec<Mutant> = [registration::MUTANTS, liveness::MUTANTS].concat();
+    let mutants: Vec<Mutant> =
+        [registration::MUTANTS, liveness::MUTANTS, discovery::MUTANTS, watch::MUTANTS, input::MUTANTS].concat();
     let spared = clauses_without_a_mutant(&mutants);
     let chosen: Vec<Mutant> = mutants.into_iter().filter(|mutant| mutant.is_called(&filter)).collect();
     let caught = each(&chosen, is_caught).into_iter().filter(|caught| *caught).count();
@@ -45,15 +50,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// The letters whose clauses each need a mutant.
-const LETTERS: [char; 2] = ['R', 'L'];
-
 /// The clauses for which no mutant stands: a case is named after the clause that it is about.
 fn clauses_without_a_mutant(mutants: &[Mutant]) -> Vec<&'static str> {
     let has_one =
         |clause: &str| mutants.iter().any(|mutant| mutant.case.starts_with(&format!("{}_", clause.to_lowercase())));
-    let all = Clause::all().into_iter().map(|clause| clause.0).filter(|clause| clause.starts_with(LETTERS));
-    all.filter(|clause| !has_one(clause)).collect()
+    Clause::all().into_iter().map(|clause| clause.0).filter(|clause| !has_one(clause)).collect()
 }
 
 /// Whether the mutant's case fails by its own assertion.

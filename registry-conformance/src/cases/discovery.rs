@@ -67,10 +67,10 @@ async fn d1_each_resolve_shows_the_store_of_that_moment(ctx: &Context) -> Result
 async fn d1_each_resolve_asks_the_store(ctx: &Context) -> Result<(), Failure> {
     let (owner, reader) = (ctx.connect().await?, ctx.connect().await?);
     let service = ctx.service();
-    ctx.register(&owner, &ctx.info(&service)).await?;
+    let info = ctx.info(&service);
+    ctx.register(&owner, &info).await?;
     // A watch, which knows the answer already, is no excuse.
-    let _watch = reader.watch(&service)?;
-    reader.resolve(&service).await?;
+    let _watch = watching(ctx, &reader, &service, &[&info]).await?;
     for round in 1..=5 {
         let before = ctx.hooks()?.requests(reader.id()).await?;
         reader.resolve(&service).await.promised("an answer")?;

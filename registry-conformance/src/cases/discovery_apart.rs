@@ -1,6 +1,8 @@
 //! D3 and D4: broken entries hide nothing, and services are kept apart.
 
-use registry_core::{Error, ErrorKind, Info, ServiceName, Snapshot};
+use std::cell::Cell;
+
+use registry_core::{ErrorKind, Info, ServiceName, Snapshot};
 use tracing::Level;
 
 use crate::case;
@@ -166,20 +168,26 @@ async fn d3_an_entry_that_vanishes_during_a_read_is_absent_and_no_error(ctx: &Co
     let (steady, fleeting) = (ctx.info(&service), ctx.info(&service));
     ctx.register(&owner, &steady).await?;
     reads(ctx, &*reader, &service, &[&steady], "the steady entry").await?;
+    let done = Cell::new(false);
     let flapping = async {
+        let mut result = Ok(());
         for _ in 0..30 {
-            ctx.register(&owner, &fleeting).await?;
-            ctx.deregister(&owner, &fleeting).await?;
+            result = result.and(ctx.register(&owner, &fleeting).await).and(ctx.deregister(&owner, &fleeting).await);
         }
-        Ok::<(), Error>(())
+        done.set(true);
+        result
     };
-    let look = async || {
-        let snapshot = reader.resolve(&service).await.map_err(|error| error.to_string())?;
-        let there = snapshot.get(steady.address().as_str()).is_some();
-        if there { Ok(()) } else { Err(format!("the steady entry is missing in {}", addresses(&snapshot))) }
+    let reading = async {
+        while !done.get() {
+            let snapshot = reader.resolve(&service).await.promised("an answer, while an entry comes and goes")?;
+            let there = snapshot.get(steady.address().as_str()).is_some();
+            ensure!(there, "expected: the steady entry; seen: {}", addresses(&snapshot));
+            tokio::task::yield_now().await;
+        }
+        Ok(())
     };
-    ctx.during("an answer with the steady entry", flapping, look).await??;
-    Ok(())
+    let (flapped, read) = tokio::join!(flapping, reading);
+    read.and(flapped.map_err(Failure::from))
 }
 
 /// Registers one instance under each of several names that resemble each other. A name that the store cannot keep apart is refused.

@@ -59,7 +59,10 @@ async fn stays_through(
     begin: impl AsyncFnOnce() -> Result<(), HookError>,
     end: impl AsyncFnOnce() -> Result<(), HookError>,
 ) -> Result<(), Failure> {
-    let owner = ctx.connect().await?;
+    // An owner that looks after its entries only when its back-off is over must not lose them meanwhile.
+    let mut request = ctx.request();
+    request.options.ttl = ctx.timing().ttl() + ctx.timing().recovery() * 2;
+    let owner = ctx.open(request).await?;
     let service = ctx.service();
     let (one, two) = (ctx.info(&service), ctx.info(&service));
     ctx.register(&owner, &one).await?;
@@ -131,23 +134,24 @@ async fn w4_while_the_store_is_frozen_the_list_stays(ctx: &Context) -> Result<()
 }
 
 async fn w4_a_wiped_store_is_no_empty_list(ctx: &Context) -> Result<(), Failure> {
-    let (owner, reader, hooks) = (ctx.connect().await?, ctx.connect().await?, ctx.hooks()?);
-    let service = ctx.service();
-    let infos = [ctx.info(&service), ctx.info(&service), ctx.info(&service)];
-    let wanted: Vec<&Info> = infos.iter().collect();
-    for info in &infos {
-        ctx.register(&owner, info).await?;
-    }
-    let watch = watching(ctx, &reader, &service, &wanted).await?;
+    let (living, dying) = (ctx.connect().await?, ctx.connect().await?);
+    let (reader, hooks, service) = (ctx.connect().await?, ctx.hooks()?, ctx.service());
+    let (restored, lost) = (ctx.info(&service), ctx.info(&service));
+    ctx.register(&living, &restored).await?;
+    ctx.register(&dying, &lost).await?;
+    let watch = watching(ctx, &reader, &service, &[&restored, &lost]).await?;
+    // An owner that lives may be faster than any watcher; what it has lost stays away.
+    dying.crash();
     let fault = async {
         hooks.wipe().await?;
         ctx.note("the store is empty");
         ctx.pause(ctx.timing().grace() / 2).await;
         Ok::<(), Failure>(())
     };
-    ctx.during("the last good list, until one grace later", fault, async || knows(&watch, &wanted)).await??;
+    let look = async || knows(&watch, &[&restored, &lost]);
+    ctx.during("the last good list, until one grace later", fault, look).await??;
     let within = ctx.timing().recovery() + ctx.timing().grace();
-    ctx.eventually(within, "the entries, brought back by their owner", async || knows(&watch, &wanted)).await
+    ctx.eventually(within, "what its owner brought back", async || knows(&watch, &[&restored])).await
 }
 
 /// A watch of two instances, one of which is withdrawn while the reader is cut off; it returns when the outage is over, and not before the
