@@ -166,6 +166,7 @@ impl Hooks for Bench {
             Wipe,
             Compact,
             Deny,
+            DenyEntry,
             BadCredentials,
             CountWatches,
             CountSessions,
@@ -271,6 +272,18 @@ impl Hooks for Bench {
         let link = self.link(handle);
         link.permit(registry_memory::Access::Read);
         link.permit(registry_memory::Access::Write);
+        Ok(())
+    }
+
+    async fn deny_entry(&self, info: &Info) -> Result<(), HookError> {
+        let (key, _) = self.encode(info)?;
+        self.store.refuse_key(&key);
+        Ok(())
+    }
+
+    async fn allow_entry(&self, info: &Info) -> Result<(), HookError> {
+        let (key, _) = self.encode(info)?;
+        self.store.accept_key(&key);
         Ok(())
     }
 

@@ -41,6 +41,8 @@ pub enum Hook {
     Compact,
     /// [`Hooks::deny`] and [`Hooks::allow`]
     Deny,
+    /// [`Hooks::deny_entry`] and [`Hooks::allow_entry`]
+    DenyEntry,
     /// [`Credentials::Bad`](crate::Credentials::Bad)
     BadCredentials,
     /// [`Hooks::watches`]
@@ -75,6 +77,7 @@ impl fmt::Display for Hook {
             Self::Wipe => "wipe",
             Self::Compact => "compact",
             Self::Deny => "deny",
+            Self::DenyEntry => "deny_entry",
             Self::BadCredentials => "bad_credentials",
             Self::CountWatches => "count_watches",
             Self::CountSessions => "count_sessions",
@@ -216,6 +219,18 @@ pub trait Hooks: Send + Sync {
     async fn allow(&self, handle: HandleId) -> Result<(), HookError> {
         let _ = handle;
         missing(Hook::Deny)
+    }
+
+    /// From now on the store refuses writes of this one identity to everybody, for want of permission.
+    async fn deny_entry(&self, info: &Info) -> Result<(), HookError> {
+        let _ = info;
+        missing(Hook::DenyEntry)
+    }
+
+    /// Ends [`deny_entry`](Self::deny_entry).
+    async fn allow_entry(&self, info: &Info) -> Result<(), HookError> {
+        let _ = info;
+        missing(Hook::DenyEntry)
     }
 
     /// How many watches the store holds for this namespace.

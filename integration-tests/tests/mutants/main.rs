@@ -54,8 +54,7 @@ fn main() -> ExitCode {
 fn clauses_without_a_mutant(mutants: &[Mutant]) -> Vec<&'static str> {
     let has_one =
         |clause: &str| mutants.iter().any(|mutant| mutant.case.starts_with(&format!("{}_", clause.to_lowercase())));
-    let all = Clause::all().into_iter().map(|clause| clause.0);
-    all.filter(|clause| !has_one(clause)).collect()
+    Clause::all().into_iter().map(|clause| clause.0).filter(|clause| !has_one(clause)).collect()
 }
 
 /// Whether the mutant's case fails by its own assertion.

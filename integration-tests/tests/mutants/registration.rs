@@ -1,10 +1,14 @@
 //! R: registration.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use registry_core::store::{Guard, Lineage, Put, Record, Session, SessionError, Standing, WriteError};
+use registry_core::store::{
+    Guard, Lineage, OpenRequest, Put, Record, Session, SessionError, Standing, Store as _, StoreError, WriteError,
+};
 use registry_core::{Error, ErrorKind, Handle, Info, Outcome, Registry as _, Resolver as _};
+use registry_memory::Client;
 
 use crate::mutant::Mutant;
 use crate::twist::{StoreTwist, Twist, handle, store, store_of_the_first};
@@ -33,6 +37,12 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "Kitex etcd and Consul, Hertz etcd and Redis",
         "r3_a_second_registration_leaves_the_first_alone",
         handle!(OneStateForAll),
+    ),
+    Mutant::new(
+        "one refused entry fails the batch",
+        "one transaction for a whole batch",
+        "r3_an_entry_that_the_store_denies_fails_alone_in_a_batch",
+        store!(FailsTogether),
     ),
     Mutant::new(
         "calls overtake each other",
@@ -99,6 +109,12 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "Kitex and kratos etcd",
         "r6_recovery_of_the_old_owner_leaves_a_successor_alone",
         store_of_the_first!(WritesBlindly),
+    ),
+    Mutant::new(
+        "a retry of a write that timed out outlives its call",
+        "Kitex etcd: keep-registering loop",
+        "r6_a_late_register_of_the_old_owner_leaves_a_successor_alone",
+        store_of_the_first!(RetriesBehind::default()),
     ),
     Mutant::new(
         "an address that is taken is an error until its TTL is over",
@@ -243,6 +259,20 @@ impl Twist for OneStateForAll {
     }
 }
 
+struct FailsTogether;
+
+#[async_trait]
+impl StoreTwist for FailsTogether {
+    async fn put(&self, inner: &dyn Session, batch: &[Put], ours: &Lineage) -> Vec<Result<(), WriteError>> {
+        let results = inner.put(batch, ours).await;
+        let failed = results.iter().find_map(|result| result.as_ref().err()).cloned();
+        match failed {
+            Some(error) => batch.iter().map(|_| Err(error.clone())).collect(),
+            None => results,
+        }
+    }
+}
+
 struct Overtakes(Handle);
 
 #[async_trait]
@@ -379,6 +409,32 @@ impl StoreTwist for WritesBlindly {
             *standing = Standing::Ours { current: false, same: false };
         }
         Ok(standings)
+    }
+}
+
+#[derive(Default)]
+struct RetriesBehind(Mutex<Option<Arc<dyn Session>>>);
+
+#[async_trait]
+impl StoreTwist for RetriesBehind {
+    async fn open(&self, inner: &Client, request: OpenRequest) -> Result<Arc<dyn Session>, StoreError> {
+        let session = inner.open(request).await?;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(session.clone());
+        Ok(session)
+    }
+    async fn put(&self, inner: &dyn Session, batch: &[Put], ours: &Lineage) -> Vec<Result<(), WriteError>> {
+        let session = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(session) = session else { return inner.put(batch, ours).await };
+        let (batch, ours) = (batch.to_vec(), ours.clone());
+        let retries = tokio::spawn(async move {
+            loop {
+                let results = session.put(&batch, &ours).await;
+                if !results.iter().any(|result| matches!(result, Err(WriteError::Contended))) {
+                    return results;
+                }
+            }
+        });
+        retries.await.unwrap_or_default()
     }
 }
 

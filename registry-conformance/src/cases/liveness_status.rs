@@ -1,12 +1,10 @@
 //! L6: what a handle tells.
 
 use std::fmt::Display;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use registry_core::{ErrorKind, HandleState, HandleStatus, Info, NotServing, RegistrationState, RegistrationStatus};
-use tracing::span;
+use tracing::Level;
 
 use crate::case;
 use crate::case::Case;
@@ -15,6 +13,7 @@ use crate::context::{Context, Owner};
 use crate::ensure;
 use crate::failure::{Failure, Promised as _};
 use crate::hooks::{Access, Hook};
+use crate::log::Log;
 use crate::timing::Timing;
 
 pub(super) const CASES: &[Case] = &[
@@ -157,9 +156,7 @@ async fn l6_the_channel_of_a_withdrawn_registration_ends(ctx: &Context) -> Resul
 
 async fn l6_a_long_outage_costs_few_log_lines(ctx: &Context) -> Result<(), Failure> {
     const MOST: usize = 10;
-    let (counter, lines) = LineCounter::new();
-    // The case and all its handles live on this thread.
-    let _counting = tracing::subscriber::set_default(counter);
+    let log = Log::of(Level::INFO);
     let owner = ctx.connect().await?;
     let service = ctx.service();
     let infos = [ctx.info(&service), ctx.info(&service), ctx.info(&ctx.service())];
@@ -168,17 +165,18 @@ async fn l6_a_long_outage_costs_few_log_lines(ctx: &Context) -> Result<(), Failu
     }
     let mut watch = owner.watch(&service)?;
     ctx.next(&mut watch, ctx.timing().prompt(), "the present snapshot").await?;
-    let before = lines.load(Ordering::Relaxed);
+    let before = log.lines().len();
     ctx.hooks()?.cut(owner.id()).await?;
     let outage = if ctx.is_virtual() { Duration::from_secs(600) } else { ctx.timing().operation() * 24 };
     ctx.pause(outage).await;
     ctx.hooks()?.heal(owner.id()).await?;
     let within = ctx.timing().recovery();
     ctx.eventually(within, "ready again", async || owner.is_ready().map_err(|cause| cause.to_string())).await?;
-    let cost = lines.load(Ordering::Relaxed) - before;
+    let told = log.lines().split_off(before);
+    let cost = told.len();
     ensure!(
         (1..=MOST).contains(&cost),
-        "expected: an outage of {outage:?} is told in 1 to {MOST} lines at info or above; seen: {cost}"
+        "expected: an outage of {outage:?} is told in 1 to {MOST} lines at info or above; seen: {cost}: {told:#?}"
     );
     Ok(())
 }
@@ -222,30 +220,4 @@ fn one_line_about(shown: &impl Display, words: &[&str]) -> Result<(), Failure> {
         ensure!(shown.contains(word), "expected: a line that says {word:?}; seen: {shown:?}");
     }
     Ok(())
-}
-
-/// Counts events at info or above.
-struct LineCounter(Arc<AtomicUsize>);
-
-impl LineCounter {
-    fn new() -> (Self, Arc<AtomicUsize>) {
-        let lines = Arc::new(AtomicUsize::new(0));
-        (Self(lines.clone()), lines)
-    }
-}
-
-impl tracing::Subscriber for LineCounter {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.is_event() && *metadata.level() <= tracing::Level::INFO
-    }
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn event(&self, _: &tracing::Event<'_>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
 }

@@ -24,6 +24,10 @@ pub(super) const CASES: &[Case] = &[
     case!(R3: r3_many_registrations_of_many_services_are_independent).lasting(Timing::ttl),
     case!(R3: r3_calls_for_one_identity_take_effect_in_the_order_of_their_first_poll),
     case!(R3, V1: r3_a_refused_entry_fails_alone_among_good_ones).lasting(Timing::ttl),
+    case!(R3, V3: r3_an_entry_that_the_store_denies_fails_alone_in_a_batch).with_hooks(&[Hook::DenyEntry]),
+    case!(R3, L3: r3_an_entry_that_the_store_denies_holds_up_no_recovery)
+        .with_hooks(&[Hook::DenyEntry, Hook::Expire])
+        .lasting(Timing::recovery),
     case!(R3, R5: r3_a_dropped_deregister_is_carried_out).lasting(Timing::quiet),
     case!(R3, R9: r3_a_dropped_close_is_carried_out).lasting(Timing::quiet),
 ];
@@ -180,6 +184,40 @@ async fn r3_a_refused_entry_fails_alone_among_good_ones(ctx: &Context) -> Result
     sees(ctx, &*reader, &service, &all, "the good entries").await?;
     let what = "the good entries stand";
     ctx.throughout(ctx.timing().ttl(), what, async || stands(&*reader, &service, &all).await).await
+}
+
+async fn r3_an_entry_that_the_store_denies_fails_alone_in_a_batch(ctx: &Context) -> Result<(), Failure> {
+    let (owner, reader) = (ctx.connect().await?, ctx.connect().await?);
+    let service = ctx.service();
+    let (denied, good) = (ctx.info(&service), [ctx.info(&service), ctx.info(&service), ctx.info(&service)]);
+    ctx.hooks()?.deny_entry(&denied).await?;
+    let calls = [&good[0], &denied, &good[1], &good[2]];
+    for (number, result) in join_all(calls.map(|info| ctx.register(&owner, info))).await.into_iter().enumerate() {
+        if number != 1 {
+            result.promised("the entries that the store accepts are registered")?;
+            continue;
+        }
+        let error = refused("an entry that the store denies", result)?;
+        ensure!(error.kind() == ErrorKind::Denied, "expected: denied; seen: {error}");
+    }
+    sees(ctx, &*reader, &service, &good.each_ref(), "the entries that the store accepts").await
+}
+
+async fn r3_an_entry_that_the_store_denies_holds_up_no_recovery(ctx: &Context) -> Result<(), Failure> {
+    let (owner, reader) = (ctx.connect().await?, ctx.connect().await?);
+    let service = ctx.service();
+    let (denied, good) = (ctx.info(&service), [ctx.info(&service), ctx.info(&service), ctx.info(&service)]);
+    for info in [&good[0], &denied, &good[1], &good[2]] {
+        ctx.register(&owner, info).await?;
+    }
+    ctx.hooks()?.deny_entry(&denied).await?;
+    ctx.hooks()?.expire(owner.id()).await?;
+    let what = "the entries that the store accepts are back";
+    let within = ctx.timing().recovery();
+    ctx.eventually(within, what, async || stands(&*reader, &service, &good.each_ref()).await).await?;
+    ctx.hooks()?.allow_entry(&denied).await?;
+    let all = [&good[0], &good[1], &good[2], &denied];
+    ctx.eventually(within, "all entries are back", async || stands(&*reader, &service, &all).await).await
 }
 
 async fn r3_a_dropped_deregister_is_carried_out(ctx: &Context) -> Result<(), Failure> {

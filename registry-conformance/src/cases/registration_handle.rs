@@ -166,13 +166,11 @@ async fn r9_a_handle_whose_runtime_ended_neither_panics_nor_hangs(ctx: &Context)
     let registry = opened.join().map_err(|_| Failure::bench("the other runtime panicked"))??;
     ctx.note("the runtime of the handle has ended");
     let limit = ctx.timing().call_ends();
+    // What they can still do is not promised; that they end is (V3).
     let call = tokio::time::timeout(limit, registry.register(&changed(&info, 9)?)).await;
-    closed("register", call.promised("register on a handle without its runtime ends in time")?)?;
+    let _ = call.promised("register on a handle without its runtime ends in time")?;
     let call = tokio::time::timeout(limit, registry.close()).await;
-    // Whether it could withdraw anything is not promised.
     let _ = call.promised("close on a handle without its runtime ends in time")?;
-    let state = registry.status().borrow().state;
-    ensure!(state == HandleState::Closed, "expected: a handle whose runtime ended is closed; seen: {state}");
     drop(registry);
     let within = ctx.timing().crash_is_over();
     ctx.eventually(within, "the entry is gone", async || stands(&*reader, &service, &[]).await).await
