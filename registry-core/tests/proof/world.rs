@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use registry_core::Instance;
 use registry_core::store::{Key, Lineage, OwnerToken, Record, SessionId};
+use registry_core::{Info, Instance};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -33,6 +33,7 @@ pub(crate) struct State {
     pub(crate) entries: BTreeMap<Key, Entry>,
     pub(crate) sessions: BTreeMap<SessionId, Lease>,
     pub(crate) history: Vec<Event>,
+    pub(crate) asks: Vec<Ask>,
     pub(crate) trace: Vec<String>,
     /// Counts restarts and wipes: what was connected before is connected no more.
     pub(crate) epoch: u64,
@@ -92,6 +93,22 @@ pub(crate) struct Event {
     pub(crate) after: Option<Entry>,
 }
 
+/// One write that core asked a session for.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    pub(crate) at: Instant,
+    pub(crate) client: ClientId,
+    pub(crate) key: Key,
+    pub(crate) what: Asked,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Asked {
+    Claim(Info),
+    Restore(Info),
+    Remove,
+}
+
 /// Who changed an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum By {
@@ -114,6 +131,7 @@ impl World {
             entries: BTreeMap::new(),
             sessions: BTreeMap::new(),
             history: Vec::new(),
+            asks: Vec::new(),
             trace: Vec::new(),
             epoch: 0,
             availability: Availability::Up,
@@ -161,6 +179,11 @@ impl World {
         state.arriving.insert((at, number), request);
         drop(state);
         self.wake.notify_one();
+    }
+
+    /// When the last request that was sent arrives, if it has not yet.
+    pub(crate) fn last_arrival(&self) -> Option<Instant> {
+        self.lock().arriving.last_key_value().map(|((at, _), _)| *at)
     }
 
     /// Changes the world from outside, at once.

@@ -9,6 +9,7 @@
 pub(crate) mod atomic;
 pub(crate) mod blind;
 pub(crate) mod lagging;
+mod recorded;
 mod view;
 
 use std::sync::Arc;
@@ -20,9 +21,10 @@ use registry_core::store::{
 };
 use registry_core::{Info, InvalidField, ServiceName};
 
+use self::recorded::Recorded;
 use self::view::SimView;
 use crate::faults::{Client, Failure, Live};
-use crate::world::{Entry, State};
+use crate::world::Entry;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Profile {
@@ -94,24 +96,19 @@ impl Store for SimStore {
     }
 
     async fn open(&self, request: OpenRequest) -> Result<Arc<dyn Session>, StoreError> {
-        let (id, ttl) = (self.client.id, request.ttl);
+        let (id, ttl, profile) = (self.client.id, request.ttl, self.profile);
         let client = self.client.clone();
-        match self.profile {
-            Profile::Atomic => {
-                let session = client.request("open", move |state| state.open(id, ttl)).await;
-                let session = session.map_err(Failure::into_store)?;
-                Ok(Arc::new(atomic::AtomicSession::new(Base::new(client, session))))
-            }
-            Profile::Lagging => {
-                let session = client.request("open", move |state| state.open(id, ttl)).await;
-                let session = session.map_err(Failure::into_store)?;
-                Ok(Arc::new(lagging::LaggingSession::new(Base::new(client, session))))
-            }
-            Profile::Blind => {
-                let session = client.request("open", State::next_session).await.map_err(Failure::into_store)?;
-                Ok(Arc::new(blind::BlindSession::new(Base::new(client, session), ttl, request.owner)))
-            }
-        }
+        let opened = client.request("open", move |state| match profile {
+            Profile::Blind => state.next_session(),
+            _ => state.open(id, ttl),
+        });
+        let base = Base::new(client.clone(), opened.await.map_err(Failure::into_store)?);
+        let session: Box<dyn Session> = match profile {
+            Profile::Atomic => Box::new(atomic::AtomicSession::new(base)),
+            Profile::Lagging => Box::new(lagging::LaggingSession::new(base)),
+            Profile::Blind => Box::new(blind::BlindSession::new(base, ttl, request.owner)),
+        };
+        Ok(Arc::new(Recorded { client, session }))
     }
 
     async fn list(&self, service: &ServiceName) -> Result<Vec<Found>, StoreError> {

@@ -1,0 +1,102 @@
+//! Every fault at every request: for k = 1, 2, … until the scenario runs untouched.
+
+use crate::faults::Fault;
+use crate::profiles::Profile;
+use crate::runtime;
+use crate::scenarios::{self, Scenario};
+use crate::sim::Plan;
+
+/// More requests than any scenario makes: a scenario that reaches them runs for ever.
+const ENOUGH: u64 = 2_000;
+
+/// All schedules of one profile and one fault. Panics with what broke, and how to see it again.
+fn every_schedule(profile: Profile, fault: Fault) {
+    let mut schedules = 0;
+    let mut broken = Vec::new();
+    for scenario in scenarios::ALL {
+        for victim in 0..3 {
+            for k in 1.. {
+                assert!(k < ENOUGH, "{} never runs untouched", scenario.name);
+                schedules += 1;
+                match once(*scenario, profile, Plan { victim, k, fault }) {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(what) => broken.push(what),
+                }
+            }
+        }
+    }
+    println!("{profile:?}, {fault:?}: {schedules} schedules");
+    assert!(broken.is_empty(), "{} of {schedules} schedules broke:\n{}", broken.len(), broken.join("\n"));
+}
+
+fn once(scenario: Scenario, profile: Profile, plan: Plan) -> Result<bool, String> {
+    let schedule = format!("{},{profile:?},{},{},{:?}", scenario.name, plan.victim, plan.k, plan.fault);
+    runtime::run(async move {
+        scenarios::run(scenario, profile, plan).await.map_err(|(violation, trace)| {
+            let wanted = std::env::var("PROOF_SCHEDULE").is_ok_and(|wanted| wanted == schedule);
+            let trace = if wanted { format!("\n{}", trace.join("\n")) } else { String::new() };
+            let command = format!("PROOF_SCHEDULE='{schedule}' cargo test -p registry-core --test proof exhaustive");
+            format!("{}: {}\n    {command}{trace}", violation.clause, violation.what)
+        })
+    })
+}
+
+macro_rules! profiles {
+    ($($name:ident: $profile:expr;)*) => {$(
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn a_lost_session() {
+                every_schedule($profile, Fault::LoseSession);
+            }
+
+            #[test]
+            fn a_refused_request() {
+                every_schedule($profile, Fault::Fail);
+            }
+
+            #[test]
+            fn an_unsure_failure_unapplied() {
+                every_schedule($profile, Fault::FailUnsure);
+            }
+
+            #[test]
+            fn an_unsure_failure_applied() {
+                every_schedule($profile, Fault::FailApplied);
+            }
+
+            #[test]
+            fn no_answer_unapplied() {
+                every_schedule($profile, Fault::Hang);
+            }
+
+            #[test]
+            fn no_answer_applied() {
+                every_schedule($profile, Fault::HangApplied);
+            }
+
+            #[test]
+            fn a_request_that_arrives_late() {
+                every_schedule($profile, Fault::ALL[6]);
+            }
+
+            #[test]
+            fn a_request_that_arrives_long_after() {
+                every_schedule($profile, Fault::ALL[7]);
+            }
+
+            #[test]
+            fn a_dropped_call() {
+                every_schedule($profile, Fault::DropCall);
+            }
+        }
+    )*};
+}
+
+profiles! {
+    atomic: Profile::Atomic;
+    lagging: Profile::Lagging;
+    blind: Profile::Blind;
+}
