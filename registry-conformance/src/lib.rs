@@ -1,1 +1,24 @@
-//! The conformance suite for service registry adapters: every clause of the contract as a named case that anyone runs against an adapter of their own.
+#![doc = include_str!("../README.md")]
+
+mod case;
+mod cases;
+mod clause;
+mod context;
+mod failure;
+mod harness;
+mod hooks;
+mod report;
+mod runner;
+mod suite;
+mod timing;
+
+pub use self::case::{Case, Clock, Level, Run};
+pub use self::clause::Clause;
+pub use self::context::{Context, Owner};
+pub use self::failure::Failure;
+pub use self::harness::{ConnectRequest, Credentials, HandleId, Harness};
+pub use self::hooks::{Access, Hook, HookError, Hooks};
+pub use self::report::{REPORT_VARIABLE, Report};
+pub use self::runner::{CaseResult, Verdict};
+pub use self::suite::{Suite, main, run_case};
+pub use self::timing::{TIMING_VARIABLE, Timing};

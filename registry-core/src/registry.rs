@@ -84,10 +84,10 @@ pub trait Registry: Send + Sync {
     fn is_ready(&self) -> Result<(), NotServing> {
         let handle = self.status().borrow().clone();
         if handle.state != HandleState::Connected {
-            return Err(NotServing::Handle(handle));
+            return Err(NotServing::Handle(Box::new(handle)));
         }
         match self.registrations().into_iter().find(|status| status.state != RegistrationState::Registered) {
-            Some(status) => Err(NotServing::Registration(status)),
+            Some(status) => Err(NotServing::Registration(Box::new(status))),
             None => Ok(()),
         }
     }

@@ -177,7 +177,8 @@ impl Snapshot {
                 (Some(_), None) => std::cmp::Ordering::Less,
                 (None, Some(_)) => std::cmp::Ordering::Greater,
                 (Some(a), Some(b)) if Arc::ptr_eq(a, b) => {
-                    (old.next(), new.next());
+                    old.next();
+                    new.next();
                     continue;
                 }
                 (Some(a), Some(b)) => a.address().as_str().cmp(b.address().as_str()),

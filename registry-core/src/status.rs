@@ -82,9 +82,9 @@ pub struct Trouble {
 #[non_exhaustive]
 pub enum NotServing {
     /// The handle has no session, or was closed.
-    Handle(HandleStatus),
+    Handle(Box<HandleStatus>),
     /// This registration does not stand as wanted.
-    Registration(RegistrationStatus),
+    Registration(Box<RegistrationStatus>),
 }
 
 impl fmt::Display for HandleState {
@@ -183,7 +183,7 @@ mod tests {
             next_try: None,
         };
         assert_eq!(
-            NotServing::Handle(status).to_string(),
+            NotServing::Handle(Box::new(status)).to_string(),
             "registry unreachable for 0.0 s, 3 failed attempts, last: denied by the store: permission denied"
         );
     }

@@ -1,46 +1,243 @@
 //! The keeper: holds what a handle wants registered, and makes the store say so.
+//!
+//! One task per handle (`actor`) owns all state and runs the store's operations as futures of its own, so that dropping it leaves nothing
+//! running. What it knows and wants about one identity is a `slot`; what it knows about the session is its `link`; what it tells the outside is
+//! the `board`. One idempotent pass, "compare what is wanted with what is believed to stand, do the next step", serves calls, reconnects, audits
+//! and ambiguous results alike.
 
+mod actor;
+mod board;
+mod calls;
+mod close;
+mod link;
+mod operations;
+mod outcome;
+mod slot;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
-use crate::error::Error;
+use self::actor::Actor;
+use self::board::Board;
+use self::slot::CallId;
+use crate::error::{Error, ErrorKind, InvalidField};
 use crate::handle::HandleOptions;
-use crate::info::Info;
-use crate::status::{HandleStatus, RegistrationStatus};
-use crate::store::Store;
+use crate::info::{Info, MAX_ENTRY};
+use crate::metrics;
+use crate::status::{HandleState, HandleStatus, RegistrationStatus};
+use crate::store::{Key, Record, Store};
 
-#[derive(Debug)]
+type Reply = oneshot::Sender<Result<(), Error>>;
+
+/// What the front sends to the actor, in the order of the callers' first polls.
+enum Command {
+    Register {
+        call: CallId,
+        record: Record,
+        deadline: Instant,
+        reply: Reply,
+    },
+    Announce {
+        call: CallId,
+        record: Record,
+    },
+    Deregister {
+        call: CallId,
+        record: Record,
+        deadline: Instant,
+        reply: Reply,
+    },
+    /// The future of this `register` was dropped before its result was seen.
+    Abandon {
+        key: Key,
+        call: CallId,
+    },
+    Close {
+        deadline: Instant,
+        reply: Reply,
+    },
+}
+
+/// The front of the keeper: what callers hold. Dropping it is a crash of the owner, unless it was closed.
 pub(crate) struct Keeper {
-    status: watch::Receiver<HandleStatus>,
+    store: Arc<dyn Store>,
+    options: HandleOptions,
+    commands: mpsc::UnboundedSender<Command>,
+    board: Arc<Board>,
+    next_call: AtomicU64,
+    closed: AtomicBool,
 }
 
 impl Keeper {
-    pub(crate) fn spawn(_store: Arc<dyn Store>, _options: HandleOptions) -> Self {
-        panic!("being written")
+    /// Starts the actor on the present runtime.
+    pub(crate) fn spawn(store: Arc<dyn Store>, options: HandleOptions) -> Self {
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let board = Arc::new(Board::new());
+        let actor = Actor::new(store.clone(), options.clone(), inbox, board.clone());
+        tokio::spawn(actor.run());
+        Self { store, options, commands, board, next_call: AtomicU64::new(0), closed: AtomicBool::new(false) }
     }
+
+    /// Waits for the first session, within the operation timeout.
     pub(crate) async fn connected(&self) -> Result<(), Error> {
-        Ok(())
+        let mut status = self.board.status();
+        let settled = status.wait_for(|status| {
+            let permanent = |kind| matches!(kind, ErrorKind::Denied | ErrorKind::Misconfigured);
+            status.state != HandleState::Unreachable
+                || status.last_error.as_ref().is_some_and(|error| permanent(error.kind))
+        });
+        let limit = self.options.operation_timeout;
+        let waited = tokio::time::timeout(limit, settled).await.map(|settled| settled.map(|status| status.clone()));
+        let status = match waited {
+            Ok(Ok(status)) if status.state == HandleState::Connected => return Ok(()),
+            Ok(Ok(status)) => status,
+            Ok(Err(_)) => return Err(Error::closed("connect")),
+            Err(_) => self.board.status().borrow().clone(),
+        };
+        Err(match status.last_error {
+            Some(error) if error.kind != ErrorKind::TimedOut => Error::new(error.kind, "connect", &*error.text),
+            Some(error) => Error::new(ErrorKind::Unreachable, "connect", &*error.text),
+            None => Error::new(ErrorKind::Unreachable, "connect", format!("no session within {limit:?}")),
+        })
     }
-    pub(crate) async fn register(&self, _info: &Info) -> Result<(), Error> {
-        Ok(())
+
+    pub(crate) async fn register(&self, info: &Info) -> Result<(), Error> {
+        let start = Instant::now();
+        let result = self.register_once(info, start).await;
+        metrics::call("register", result_label(&result), start.elapsed());
+        result
     }
-    pub(crate) async fn deregister(&self, _info: &Info) -> Result<(), Error> {
-        Ok(())
+
+    async fn register_once(&self, info: &Info, start: Instant) -> Result<(), Error> {
+        let record = self.encode(info, "register")?;
+        let call = self.call_id();
+        let key = record.key().clone();
+        let (reply, answer) = oneshot::channel();
+        let deadline = start + self.options.operation_timeout;
+        self.send(Command::Register { call, record, deadline, reply }, "register")?;
+        let mut guard = AbandonOnDrop { keeper: self, key: Some(key), call };
+        let result = answer.await.unwrap_or_else(|_| Err(ended("register")));
+        guard.key = None;
+        result
     }
-    pub(crate) fn announce(&self, _info: &Info) -> Result<(), Error> {
-        Ok(())
+
+    pub(crate) fn announce(&self, info: &Info) -> Result<(), Error> {
+        let record = self.encode(info, "announce")?;
+        self.send(Command::Announce { call: self.call_id(), record }, "announce")
     }
+
+    pub(crate) async fn deregister(&self, info: &Info) -> Result<(), Error> {
+        let start = Instant::now();
+        let result = self.deregister_once(info, start).await;
+        metrics::call("deregister", result_label(&result), start.elapsed());
+        result
+    }
+
+    async fn deregister_once(&self, info: &Info, start: Instant) -> Result<(), Error> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::closed("deregister").about(identity(info)));
+        }
+        // Only the identity counts: what could never be registered is not held.
+        let bare = Info::builder(info.service().as_str()).address(info.address()).build();
+        let Some(record) = bare.ok().and_then(|bare| self.store.encode(&bare).ok()) else { return Ok(()) };
+        let (reply, answer) = oneshot::channel();
+        let deadline = start + self.options.operation_timeout;
+        self.send(Command::Deregister { call: self.call_id(), record, deadline, reply }, "deregister")?;
+        answer.await.unwrap_or_else(|_| Err(ended("deregister")))
+    }
+
     pub(crate) async fn close(&self) -> Result<(), Error> {
-        Ok(())
+        let start = Instant::now();
+        self.closed.store(true, Ordering::Release);
+        let (reply, answer) = oneshot::channel();
+        let deadline = start + self.options.operation_timeout;
+        if self.commands.send(Command::Close { deadline, reply }).is_err() {
+            return Ok(());
+        }
+        // The actor ends without an answer when it was closed between our sending and its reading, or with its runtime.
+        let result = answer.await.unwrap_or(Ok(()));
+        metrics::call("close", result_label(&result), start.elapsed());
+        result
     }
+
     pub(crate) fn status(&self) -> watch::Receiver<HandleStatus> {
-        self.status.clone()
+        self.board.status()
     }
-    pub(crate) fn registration(&self, _info: &Info) -> Option<watch::Receiver<RegistrationStatus>> {
-        None
+
+    pub(crate) fn registration(&self, info: &Info) -> Option<watch::Receiver<RegistrationStatus>> {
+        let record = self.store.encode(info).ok()?;
+        self.board.registration(record.key())
     }
+
     pub(crate) fn registrations(&self) -> Vec<RegistrationStatus> {
-        Vec::new()
+        self.board.registrations()
+    }
+
+    /// Checks everything that can be checked before anything is sent (V1).
+    fn encode(&self, info: &Info, operation: &'static str) -> Result<Record, Error> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::closed(operation).about(identity(info)));
+        }
+        let refused = |invalid: InvalidField| Error::from(invalid).in_operation(operation).about(identity(info));
+        self.store.check_service(info.service()).map_err(refused)?;
+        let record = self.store.encode(info).map_err(refused)?;
+        let size = record.key().as_str().len() + record.value().len();
+        if size > MAX_ENTRY {
+            let field = if info.payload_codec().len() > MAX_ENTRY / 2 { "payload_codec" } else { "tags" };
+            let refusal = InvalidField::new(field, format!("the entry would have {size} bytes"));
+            return Err(refused(refusal.with_limit(format!("at most {MAX_ENTRY} bytes an entry"))));
+        }
+        Ok(record)
+    }
+
+    fn send(&self, command: Command, operation: &'static str) -> Result<(), Error> {
+        self.commands.send(command).map_err(|_| ended(operation))
+    }
+
+    fn call_id(&self) -> CallId {
+        CallId(self.next_call.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").finish_non_exhaustive()
+    }
+}
+
+/// Tells the actor when the future of a `register` is dropped before its result was seen (R4).
+struct AbandonOnDrop<'a> {
+    keeper: &'a Keeper,
+    key: Option<Key>,
+    call: CallId,
+}
+
+impl Drop for AbandonOnDrop<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            let _ = self.keeper.commands.send(Command::Abandon { key, call: self.call });
+        }
+    }
+}
+
+/// How errors name an identity.
+fn identity(info: &Info) -> String {
+    format!("{}/{}", info.service(), info.address())
+}
+
+fn ended(operation: &'static str) -> Error {
+    Error::new(ErrorKind::Closed, operation, "this handle was closed, or the runtime that it ran on has ended")
+}
+
+fn result_label(result: &Result<(), Error>) -> &'static str {
+    match result {
+        Ok(()) => "ok",
+        Err(error) => error.kind().as_str(),
     }
 }

@@ -279,6 +279,13 @@ pub struct OpenRequest {
     pub owner: OwnerToken,
 }
 
+impl OpenRequest {
+    /// What core asks for, so that an adapter's own tests can ask for it, too.
+    pub fn new(ttl: Duration, attempt: u32, owner: OwnerToken) -> Self {
+        Self { ttl, attempt, owner }
+    }
+}
+
 /// A random name of one handle: 32 hexadecimal digits. No secret, but unguessable enough never to be met twice.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OwnerToken(Arc<str>);

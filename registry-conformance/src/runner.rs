@@ -1,0 +1,198 @@
+//! One case, on its own thread and runtime.
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Once, mpsc};
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+
+use crate::case::{Case, Clock};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::harness::Harness;
+use crate::timing::Timing;
+
+/// What became of a case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The promise was kept.
+    Passed,
+    /// It was not, or could not be judged.
+    Failed {
+        /// Whether the case saw the promise broken; `false` when it panicked, hung, left tasks behind, or a step that it takes for granted failed.
+        assertion: bool,
+        /// What was expected and seen, when, and how to run the case alone.
+        text: String,
+    },
+    /// The case does not apply, for this reason.
+    NotApplicable(String),
+}
+
+/// A case that ran, and how long it took on the machine's clock.
+#[derive(Clone, Debug)]
+pub struct CaseResult {
+    /// What became of it.
+    pub verdict: Verdict,
+    /// Real time.
+    pub took: Duration,
+}
+
+/// One run of one case.
+pub(crate) struct Attempt {
+    pub(crate) harness: Arc<dyn Harness>,
+    pub(crate) case: Case,
+    pub(crate) timing: Timing,
+    pub(crate) namespace: String,
+}
+
+/// How a case ended, before it is put into words.
+enum End {
+    Passed,
+    Failed { failure: Failure, timeline: String },
+    Stopped { timeline: String },
+    LeftTasks(usize),
+}
+
+/// After a case every task of its runtime has ended within this time (R9).
+const TASKS_END: Duration = Duration::from_secs(1);
+
+impl Attempt {
+    /// Runs the case on a thread of its own. A thread that never ends is left behind: nothing in Rust can stop it.
+    pub(crate) fn run(self) -> Verdict {
+        let limit = self.real_limit();
+        let explain = self.explainer();
+        let (done, ended) = mpsc::channel();
+        let thread = std::thread::Builder::new().name(self.case.name().to_owned()).spawn(move || {
+            // The receiver is gone when the case came too late.
+            let _ = done.send(self.on_this_thread());
+        });
+        if let Err(error) = thread {
+            return explain(false, &format!("no thread could be started: {error}"), "");
+        }
+        match ended.recv_timeout(limit) {
+            Ok(verdict) => verdict,
+            Err(_) => explain(false, &format!("the case hangs: it did not end within {limit:?} of real time"), ""),
+        }
+    }
+
+    fn on_this_thread(&self) -> Verdict {
+        let explain = self.explainer();
+        let runtime = Builder::new_current_thread().enable_all().start_paused(self.is_virtual()).build();
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => return explain(false, &format!("no runtime could be built: {error}"), ""),
+        };
+        record_panics();
+        let end = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(self.carry_out())));
+        let shut_down = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.shutdown_timeout(TASKS_END)));
+        let panics = recorded_panics();
+        match end {
+            // A broken promise tells more than a panic that went before or came after it.
+            Ok(End::Failed { failure, timeline }) if failure.is_broken_promise() => {
+                explain(true, &failure.to_string(), &timeline)
+            }
+            _ if !panics.is_empty() || shut_down.is_err() => explain(false, &panics.join("\n"), ""),
+            Err(_) => explain(false, "the case panicked", ""),
+            Ok(End::Passed) => Verdict::Passed,
+            Ok(End::Failed { failure, timeline }) => explain(false, &failure.to_string(), &timeline),
+            Ok(End::Stopped { timeline }) => {
+                let limit = self.case.limit(&self.timing);
+                explain(false, &format!("the case hangs: it did not end within {limit:?} of its own clock"), &timeline)
+            }
+            Ok(End::LeftTasks(count)) => explain(
+                false,
+                &format!("{count} tasks are still alive {TASKS_END:?} after the last handle was dropped (R9)"),
+                "",
+            ),
+        }
+    }
+
+    async fn carry_out(&self) -> End {
+        let context = Context::new(self.harness.clone(), &self.namespace, self.timing.clone());
+        let end = match tokio::time::timeout(self.case.limit(&self.timing), self.case.run(&context)).await {
+            Ok(Ok(())) => End::Passed,
+            Ok(Err(failure)) => End::Failed { failure, timeline: context.timeline() },
+            Err(_) => End::Stopped { timeline: context.timeline() },
+        };
+        drop(context);
+        self.harness.finish(&self.namespace).await;
+        match (end, tasks_left().await) {
+            (End::Passed, left) if left > 0 => End::LeftTasks(left),
+            (end, _) => end,
+        }
+    }
+
+    fn is_virtual(&self) -> bool {
+        self.harness.virtual_time() && self.case.clock() == Clock::Any
+    }
+
+    fn real_limit(&self) -> Duration {
+        let margin = self.timing.allow(Duration::from_secs(20));
+        if self.is_virtual() { margin } else { self.case.limit(&self.timing) + margin }
+    }
+
+    /// Puts a failure into words: clause, what was expected and seen, the timeline, and how to run the case alone.
+    fn explainer(&self) -> impl Fn(bool, &str, &str) -> Verdict + 'static {
+        let mut head = String::new();
+        for clause in self.case.clauses() {
+            let text = clause.text().unwrap_or_default();
+            // Writing to a string cannot fail.
+            let _ = writeln!(head, "clause {clause}: {text}");
+        }
+        let clock = if self.is_virtual() { "virtual" } else { "real" };
+        let (namespace, ttl, alone) = (&self.namespace, self.timing.ttl(), alone(self.case.name()));
+        let foot = format!("namespace {namespace}, TTL {ttl:?}, {clock} time\nalone: {alone}");
+        move |assertion, text, timeline| {
+            let events = if timeline.is_empty() { String::new() } else { format!("what happened:\n{timeline}") };
+            Verdict::Failed { assertion, text: format!("{head}{text}\n{events}{foot}") }
+        }
+    }
+}
+
+/// How many tasks of this runtime do not end in time.
+async fn tasks_left() -> usize {
+    let metrics = tokio::runtime::Handle::current().metrics();
+    let deadline = tokio::time::Instant::now() + TASKS_END;
+    loop {
+        let left = metrics.num_alive_tasks();
+        if left == 0 || tokio::time::Instant::now() >= deadline {
+            return left;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The command that runs one case alone.
+fn alone(name: &str) -> String {
+    let program = std::env::args().next().unwrap_or_default();
+    let stem = std::path::Path::new(&program).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    match (std::env::var("CARGO_PKG_NAME"), stem.rsplit_once('-')) {
+        (Ok(package), Some((test, _hash))) => format!("cargo test -p {package} --test {test} -- --exact {name}"),
+        _ => format!("{program} --exact {name}"),
+    }
+}
+
+thread_local! {
+    static PANICS: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+}
+
+/// From now on panics on this thread are kept instead of printed: those of background tasks, too, which tokio would swallow.
+fn record_panics() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let kept = PANICS.with_borrow_mut(|panics| panics.as_mut().map(|list| list.push(info.to_string())));
+            if kept.is_none() {
+                before(info);
+            }
+        }));
+    });
+    PANICS.set(Some(Vec::new()));
+}
+
+fn recorded_panics() -> Vec<String> {
+    PANICS.take().unwrap_or_default()
+}

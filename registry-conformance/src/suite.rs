@@ -1,0 +1,202 @@
+//! The suite as a whole: choosing, running and reporting cases.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use libtest_mimic::{Arguments, Completion, Conclusion, Failed, Trial};
+use registry_core::store::Support;
+
+use crate::case::{Case, Clock};
+use crate::cases;
+use crate::harness::Harness;
+use crate::hooks::Hook;
+use crate::report::{Collector, REPORT_VARIABLE, Report};
+use crate::runner::{Attempt, CaseResult, Verdict};
+use crate::timing::Timing;
+
+/// Runs the suite on an adapter as the main function of a test with `harness = false`, and ends the process.
+///
+/// Takes the arguments of `cargo test` (a filter, `--exact`, `--list`, `--test-threads`, …).
+pub fn main(harness: impl Harness) -> ! {
+    let arguments = Arguments::from_args();
+    match Suite::new(Arc::new(harness)).and_then(|suite| suite.run(&arguments)) {
+        Ok(conclusion) => conclusion.exit(),
+        Err(reason) => {
+            // Nothing is left to do with a standard error that is closed.
+            let _ = writeln!(std::io::stderr(), "the conformance suite cannot run: {reason}");
+            std::process::exit(101)
+        }
+    }
+}
+
+/// Runs one case on an adapter. `None` when there is no case of that name.
+///
+/// # Errors
+/// When the timing variable is malformed.
+pub fn run_case(harness: Arc<dyn Harness>, name: &str) -> Result<Option<CaseResult>, String> {
+    Ok(Suite::new(harness)?.run_case(name))
+}
+
+/// The suite on one adapter.
+pub struct Suite {
+    shared: Arc<Shared>,
+    cases: Vec<Case>,
+}
+
+struct Shared {
+    harness: Arc<dyn Harness>,
+    timing: Timing,
+    offered: Vec<Hook>,
+    seed: u64,
+    runs: AtomicU64,
+    collector: Collector,
+    store: RwLock<()>,
+}
+
+impl Suite {
+    /// All cases, with the timing of the environment.
+    ///
+    /// # Errors
+    /// When the timing variable is malformed.
+    pub fn new(harness: Arc<dyn Harness>) -> Result<Self, String> {
+        let timing = Timing::from_environment(harness.smallest_ttl())?;
+        Ok(Self::with(harness, timing, cases::all()))
+    }
+
+    /// These cases, with this timing.
+    pub fn with(harness: Arc<dyn Harness>, timing: Timing, cases: Vec<Case>) -> Self {
+        let offered = harness.hooks("offered").map(|hooks| hooks.offered()).unwrap_or_default();
+        let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let seed = u64::try_from(seed).unwrap_or_default() ^ (u64::from(std::process::id()) << 44);
+        let shared = Shared {
+            harness,
+            timing,
+            offered,
+            seed,
+            runs: AtomicU64::new(0),
+            collector: Collector::default(),
+            store: RwLock::new(()),
+        };
+        Self { shared: Arc::new(shared), cases }
+    }
+
+    /// The cases, in the order of the contract.
+    pub fn cases(&self) -> &[Case] {
+        &self.cases
+    }
+
+    /// Runs one case. `None` when there is none of that name.
+    pub fn run_case(&self, name: &str) -> Option<CaseResult> {
+        let case = self.cases.iter().find(|case| case.name() == name)?;
+        Some(self.shared.run(*case))
+    }
+
+    /// Runs the cases that the arguments choose, prints the results, and writes the report where [`REPORT_VARIABLE`] points.
+    ///
+    /// # Errors
+    /// When the report cannot be written.
+    pub fn run(&self, arguments: &Arguments) -> Result<Conclusion, String> {
+        let trials: Vec<Trial> = self.cases.iter().map(|case| self.trial(*case)).collect();
+        if !arguments.list {
+            self.announce(arguments, &trials);
+        }
+        let conclusion = libtest_mimic::run(arguments, trials);
+        match std::env::var_os(REPORT_VARIABLE).map(PathBuf::from) {
+            Some(path) if !arguments.list => {
+                let written = std::fs::write(&path, self.report().to_json() + "\n");
+                written.map_err(|error| format!("{REPORT_VARIABLE}: {}: {error}", path.display()))?;
+            }
+            _ => {}
+        }
+        Ok(conclusion)
+    }
+
+    /// The report on what has run so far.
+    pub fn report(&self) -> Report {
+        let Shared { harness, timing, seed, offered, collector, .. } = &*self.shared;
+        collector.report(&**harness, timing, *seed, offered)
+    }
+
+    /// How long these cases take when they run one after the other, in real time.
+    pub fn expected_duration(&self, mut chosen: impl FnMut(&Case) -> bool) -> Duration {
+        let shared = &self.shared;
+        let real = |case: &&Case| case.clock() == Clock::Real || !shared.harness.virtual_time();
+        let applies = |case: &&Case| shared.reason_not_to_run(case).is_none();
+        let chosen = self.cases.iter().filter(|case| chosen(case));
+        chosen.filter(real).filter(applies).map(|case| case.lasts(&shared.timing)).sum()
+    }
+
+    fn trial(&self, case: Case) -> Trial {
+        let shared = self.shared.clone();
+        let run = move || match shared.run(case).verdict {
+            Verdict::Passed => Ok(Completion::Completed),
+            Verdict::Failed { text, .. } => Err(Failed::from(text)),
+            Verdict::NotApplicable(reason) => Ok(Completion::ignored_with(reason)),
+        };
+        Trial::ignorable_test(case.name(), run).with_kind(case.level().as_str())
+    }
+
+    fn announce(&self, arguments: &Arguments, trials: &[Trial]) {
+        let mut chosen = trials.iter().map(|trial| !arguments.is_filtered_out(trial));
+        let total = self.expected_duration(|_| chosen.next().unwrap_or(false));
+        let threads = arguments.test_threads.or_else(|| std::thread::available_parallelism().ok().map(Into::into));
+        let threads = u32::try_from(threads.unwrap_or(1)).unwrap_or(u32::MAX).max(1);
+        let Shared { harness, timing, .. } = &*self.shared;
+        let (name, ttl, expected) = (harness.adapter(), timing.ttl(), (total / threads).as_secs());
+        // A closed standard output is no reason not to test.
+        let _ = writeln!(
+            std::io::stdout(),
+            "\n{name}: TTL {ttl:?}, expected duration about {expected} s on {threads} threads"
+        );
+    }
+}
+
+impl Shared {
+    fn run(&self, case: Case) -> CaseResult {
+        let began = Instant::now();
+        let verdict = self.reason_not_to_run(&case).map_or_else(|| self.attempt(case), Verdict::NotApplicable);
+        let result = CaseResult { verdict, took: began.elapsed() };
+        self.collector.add(&case, &result);
+        result
+    }
+
+    fn attempt(&self, case: Case) -> Verdict {
+        let run = self.runs.fetch_add(1, Ordering::Relaxed);
+        let attempt = Attempt {
+            harness: self.harness.clone(),
+            case,
+            timing: self.timing.clone(),
+            namespace: format!("c-{:x}-{run}", self.seed),
+        };
+        if !self.harness.isolated_stores() && case.hooks().iter().any(|hook| hook.disturbs_the_store()) {
+            let _alone = self.store.write().unwrap_or_else(PoisonError::into_inner);
+            return attempt.run();
+        }
+        let _shared = self.store.read().unwrap_or_else(PoisonError::into_inner);
+        attempt.run()
+    }
+
+    fn reason_not_to_run(&self, case: &Case) -> Option<String> {
+        let capabilities = self.harness.capabilities();
+        for (name, support) in capabilities.listed() {
+            match support {
+                Support::NotOffered(reason) if case.capabilities().contains(&name) => {
+                    return Some(format!("{name} is not offered: {reason}"));
+                }
+                _ => {}
+            }
+        }
+        let missing: Vec<String> =
+            case.hooks().iter().filter(|hook| !self.offered.contains(hook)).map(ToString::to_string).collect();
+        (!missing.is_empty()).then(|| format!("the harness offers no hook {}", missing.join(", ")))
+    }
+}
+
+impl std::fmt::Debug for Suite {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Suite").field("adapter", &self.shared.harness.adapter()).finish_non_exhaustive()
+    }
+}

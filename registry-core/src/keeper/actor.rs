@@ -1,0 +1,441 @@
+//! The keeper's task: one loop that owns all state of a handle.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::board::{Board, RegistrationTrouble};
+use super::close::Closing;
+use super::link::{Epoch, Link};
+use super::operations::{self, Done, Operation};
+use super::slot::{Slot, Step};
+use super::{Command, link};
+use crate::backoff::Backoff;
+use crate::handle::HandleOptions;
+use crate::status::Trouble;
+use crate::store::{Capabilities, Key, Lineage, OpenRequest, OwnerToken, Put, Record, Renewal, Store};
+
+/// How long an owner waits before it restores an entry that vanished under a live session, so as not to fight a claimer's
+/// delete-and-create (L4).
+pub(super) const MISSING_PAUSE: Duration = Duration::from_secs(1);
+
+/// How many commands are taken in before work is started: a burst of calls makes full batches.
+const COMMANDS_AT_ONCE: usize = 1024;
+
+pub(super) struct Actor {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) capabilities: Capabilities,
+    pub(super) options: HandleOptions,
+    pub(super) board: Arc<Board>,
+    pub(super) lineage: Lineage,
+    pub(super) slots: HashMap<Key, Slot>,
+    pub(super) link: Link,
+    pub(super) epoch: Epoch,
+    /// Back-off of opening and of renewing.
+    pub(super) backoff: Backoff,
+    pub(super) closing: Option<Closing>,
+    /// Counts writes with an unknown outcome, so that a fence knows which it covers.
+    pub(super) uncertain_writes: u64,
+    pub(super) fencing: bool,
+    pub(super) audit_at: Instant,
+    pub(super) log: OutageLog,
+    inbox: mpsc::UnboundedReceiver<Command>,
+    operations: FuturesUnordered<Operation>,
+    /// Batches in flight.
+    pub(super) batches: usize,
+    ready: VecDeque<Key>,
+    /// Entries whose renewal is due.
+    pub(super) beats_due: Vec<Key>,
+    schedule: BTreeSet<(Instant, Key)>,
+    ended: bool,
+}
+
+/// What has been logged about the present outage, so that each change of state is logged once (L6).
+#[derive(Default)]
+pub(super) struct OutageLog {
+    /// Since when the store has been unreachable, once that was logged.
+    pub(super) since: Option<Instant>,
+    /// A failing write was logged and has not been followed by a good one.
+    pub(super) writes_failing: bool,
+    /// A session was lost and its registrations are not all back.
+    pub(super) restoring: bool,
+}
+
+impl Actor {
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        options: HandleOptions,
+        inbox: mpsc::UnboundedReceiver<Command>,
+        board: Arc<Board>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            capabilities: store.capabilities(),
+            store,
+            lineage: Lineage::new(OwnerToken::random()),
+            slots: HashMap::new(),
+            link: Link::Down { retry_at: now },
+            epoch: Epoch(0),
+            backoff: Backoff::new(options.backoff_cap),
+            closing: None,
+            uncertain_writes: 0,
+            fencing: false,
+            audit_at: now + jittered(options.audit_interval),
+            log: OutageLog::default(),
+            inbox,
+            operations: FuturesUnordered::new(),
+            batches: 0,
+            ready: VecDeque::new(),
+            beats_due: Vec::new(),
+            schedule: BTreeSet::new(),
+            ended: false,
+            board,
+            options,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut orphaned = false;
+        while !self.ended {
+            self.start_work();
+            if self.ended {
+                break;
+            }
+            let wake = self.next_wake();
+            tokio::select! {
+                command = self.inbox.recv(), if !orphaned => match command {
+                    Some(command) => self.take_in(command),
+                    // The last clone of the handle is gone: a crash, unless it is being closed (R9).
+                    None if self.closing.is_none() => return,
+                    None => orphaned = true,
+                },
+                Some(done) = self.operations.next(), if !self.operations.is_empty() => self.settle(done),
+                () = tokio::time::sleep_until(wake) => {}
+            }
+            self.wake_up(Instant::now());
+        }
+    }
+
+    /// The actor is done: the handle is closed.
+    pub(super) fn end(&mut self) {
+        self.ended = true;
+    }
+
+    fn take_in(&mut self, first: Command) {
+        self.obey(first);
+        for _ in 0..COMMANDS_AT_ONCE {
+            let Ok(command) = self.inbox.try_recv() else { break };
+            self.obey(command);
+        }
+    }
+
+    /// The next moment at which a timer is due.
+    fn next_wake(&self) -> Instant {
+        let mut wake = self.audit_at;
+        match &self.link {
+            Link::Down { retry_at } => wake = wake.min(*retry_at),
+            Link::Up(up) if !up.renewing => wake = wake.min(up.renew_at),
+            _ => {}
+        }
+        if let Some((at, _)) = self.schedule.first() {
+            wake = wake.min(*at);
+        }
+        if let Some(closing) = &self.closing {
+            wake = wake.min(closing.deadline);
+            if closing.retry_at > Instant::now() {
+                wake = wake.min(closing.retry_at);
+            }
+        }
+        wake
+    }
+
+    /// Handles all timers that are due.
+    fn wake_up(&mut self, now: Instant) {
+        while let Some((at, _)) = self.schedule.first() {
+            if *at > now {
+                break;
+            }
+            let Some((_, key)) = self.schedule.pop_first() else { break };
+            if let Some(slot) = self.slots.get_mut(&key) {
+                slot.scheduled = None;
+                if slot.beat_at.is_some_and(|at| at <= now) {
+                    // Until the answer is there, and for a whole turn if none comes, nothing is due.
+                    slot.beat_at = self.link.up().map(|up| now + up.interval * 2);
+                    self.beats_due.push(key.clone());
+                }
+                self.expire_calls(&key, now);
+                self.touch(&key);
+            }
+        }
+        if self.audit_at <= now {
+            self.audit_at = now + jittered(self.options.audit_interval);
+            self.look_at_all();
+        }
+    }
+
+    /// Marks every registration to be inspected (L4).
+    pub(super) fn look_at_all(&mut self) {
+        let keys: Vec<Key> =
+            self.slots.values().filter(|slot| slot.wanted.is_some()).map(|slot| slot.key.clone()).collect();
+        for key in keys {
+            self.look_at(&key);
+        }
+    }
+
+    /// Marks one registration to be inspected.
+    pub(super) fn look_at(&mut self, key: &Key) {
+        if let Some(slot) = self.slots.get_mut(key) {
+            slot.look = true;
+            self.touch(key);
+        }
+    }
+
+    /// Something about this slot changed: starts its next call, updates its status and timers, queues its next step, drops it when it is done.
+    pub(super) fn touch(&mut self, key: &Key) {
+        self.begin_call(key);
+        let fencing = self.capabilities.write_fencing.is_offered();
+        let by_end = self.closing_by_end();
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        let now = Instant::now();
+        if slot.not_before.is_some_and(|at| at <= now) {
+            slot.not_before = None;
+        }
+        if let Some(state) = slot.state() {
+            let trouble = RegistrationTrouble {
+                attempts: slot.backoff.failures(),
+                error: slot.last_error.clone(),
+                next_try: slot.not_before.map(system_time),
+            };
+            if let Some(wanted) = &slot.wanted {
+                self.board.set_registration(&wanted.record, state, trouble);
+            }
+        } else {
+            self.board.remove_registration(key);
+        }
+        if !slot.ready && slot.next_step(now, fencing, by_end).is_some() {
+            slot.ready = true;
+            self.ready.push_back(key.clone());
+        }
+        let wake = slot.next_wake();
+        if slot.scheduled != wake {
+            if let Some(old) = slot.scheduled {
+                self.schedule.remove(&(old, key.clone()));
+            }
+            slot.scheduled = wake;
+            if let Some(at) = wake {
+                self.schedule.insert((at, key.clone()));
+            }
+        }
+        if slot.is_done() {
+            if let Some(at) = slot.scheduled {
+                self.schedule.remove(&(at, key.clone()));
+            }
+            self.slots.remove(key);
+        }
+    }
+
+    /// Starts whatever can be started now.
+    fn start_work(&mut self) {
+        let now = Instant::now();
+        match &self.link {
+            Link::Down { retry_at } if *retry_at <= now && self.wants_session() => self.start_open(),
+            Link::Up(_) => {
+                self.start_renewals(now);
+                self.start_batches(now);
+            }
+            _ => {}
+        }
+        self.advance_closing(now);
+    }
+
+    fn start_open(&mut self) {
+        let request = OpenRequest {
+            ttl: self.options.ttl,
+            attempt: self.backoff.failures(),
+            owner: self.lineage.owner().clone(),
+        };
+        self.link = Link::Opening;
+        let operation = operations::open(self.store.clone(), request, self.options.attempt_timeout);
+        self.operations.push(operation);
+    }
+
+    fn start_renewals(&mut self, now: Instant) {
+        let attempt_timeout = self.options.attempt_timeout;
+        let due = self.link.up().is_some_and(|up| !up.renewing && up.renew_at <= now);
+        // Where entries are renewed, the session itself is only asked when there is none to renew, or when something failed.
+        let entries = self.capabilities.renewal == Renewal::Entry;
+        let entries_tell = due && entries && self.slots.values().any(|slot| slot.beat_at.is_some());
+        if let Some(up) = self.link.up_mut().filter(|_| due) {
+            if entries_tell && !up.failing && !up.suspected {
+                up.renew_at = now + up.interval;
+            } else {
+                up.renewing = true;
+                let limit = up.renew_limit(attempt_timeout);
+                let operation = operations::renew(up.session.clone(), up.epoch, Vec::new(), limit);
+                self.operations.push(operation);
+            }
+            self.tick();
+        }
+        self.start_beats();
+    }
+
+    /// Renews the entries that are due, each at its own phase and at most once at a time.
+    fn start_beats(&mut self) {
+        let Some(up) = self.link.up() else { return };
+        let (session, epoch, limit) = (up.session.clone(), up.epoch, up.renew_limit(self.options.attempt_timeout));
+        let due: Vec<Record> = std::mem::take(&mut self.beats_due)
+            .into_iter()
+            .filter_map(|key| self.slots.get(&key)?.wanted.as_ref().map(|wanted| wanted.record.clone()))
+            .collect();
+        for batch in due.chunks(self.capabilities.max_batch.max(1)) {
+            self.operations.push(operations::renew(session.clone(), epoch, batch.to_vec(), limit));
+        }
+    }
+
+    fn start_batches(&mut self, now: Instant) {
+        let (max_batch, max_in_flight) = (self.capabilities.max_batch.max(1), self.capabilities.max_in_flight.max(1));
+        let fencing = self.capabilities.write_fencing.is_offered();
+        let by_end = self.closing_by_end();
+        while self.batches < max_in_flight && !self.ready.is_empty() {
+            let (mut puts, mut removes, mut inspects) = (Vec::new(), Vec::new(), Vec::new());
+            let mut fence = false;
+            while let Some(key) = self.ready.pop_front() {
+                let Some(slot) = self.slots.get_mut(&key) else { continue };
+                slot.ready = false;
+                match slot.next_step(now, fencing, by_end) {
+                    None => continue,
+                    Some(Step::Put(record, guard, call)) => puts.push((Put { record, guard }, call)),
+                    Some(Step::Remove(record)) => removes.push(record),
+                    Some(Step::Inspect(record)) => {
+                        slot.look = false;
+                        inspects.push(record);
+                    }
+                    Some(Step::Fence) => {
+                        fence = true;
+                        continue;
+                    }
+                }
+                slot.busy = true;
+                if puts.len().max(removes.len()).max(inspects.len()) == max_batch {
+                    break;
+                }
+            }
+            if fence {
+                self.start_fence();
+            }
+            self.launch(puts, removes, inspects);
+        }
+    }
+
+    fn launch(&mut self, puts: Vec<(Put, Option<super::slot::CallId>)>, removes: Vec<Record>, inspects: Vec<Record>) {
+        let Some(up) = self.link.up() else { return };
+        let (session, epoch, limit) = (&up.session, up.epoch, self.options.attempt_timeout);
+        let ours = &self.lineage;
+        if !puts.is_empty() {
+            self.batches += 1;
+            self.operations.push(operations::put(session.clone(), epoch, puts, ours.clone(), limit));
+        }
+        if !removes.is_empty() {
+            self.batches += 1;
+            self.operations.push(operations::remove(session.clone(), epoch, removes, ours.clone(), limit));
+        }
+        if !inspects.is_empty() {
+            self.batches += 1;
+            self.operations.push(operations::inspect(session.clone(), epoch, inspects, ours.clone(), limit));
+        }
+    }
+
+    pub(super) fn start_fence(&mut self) {
+        let Some(up) = self.link.up() else { return };
+        if !self.fencing {
+            self.fencing = true;
+            let limit = self.options.attempt_timeout;
+            let operation = operations::fence(up.session.clone(), up.epoch, self.uncertain_writes, limit);
+            self.operations.push(operation);
+        }
+    }
+
+    pub(super) fn listen(&mut self) {
+        if let Some(up) = self.link.up() {
+            let operation = operations::signal(up.session.clone(), up.epoch);
+            self.operations.push(operation);
+        }
+    }
+
+    pub(super) fn start(&mut self, operation: Operation) {
+        self.operations.push(operation);
+    }
+
+    /// Once each third of a TTL: what is still uncertain is fenced, or looked at again.
+    fn tick(&mut self) {
+        let now = Instant::now();
+        let uncertain: Vec<Key> =
+            self.slots.values().filter(|slot| slot.unfenced.is_some()).map(|slot| slot.key.clone()).collect();
+        if uncertain.is_empty() {
+            return;
+        }
+        if self.capabilities.write_fencing.is_offered() {
+            self.start_fence();
+            return;
+        }
+        for key in uncertain {
+            let Some(slot) = self.slots.get_mut(&key) else { continue };
+            if slot.linger_until.is_some_and(|until| until <= now) {
+                slot.unfenced = None;
+            }
+            if slot.wanted.is_some() {
+                slot.look = true;
+            } else if slot.believed == super::slot::Believed::Nothing && slot.call.is_none() {
+                slot.believed = super::slot::Believed::Unsure;
+            }
+            self.touch(&key);
+        }
+    }
+
+    /// Whether a session is wanted: always, but for a handle that is closing and has nothing in the store.
+    fn wants_session(&self) -> bool {
+        self.closing.is_none() || !self.slots.is_empty()
+    }
+
+    pub(super) fn settle(&mut self, done: Done) {
+        match done {
+            Done::Opened(result) => self.opened(result),
+            Done::Renewed(epoch, keys, result) => self.renewed(epoch, &keys, result),
+            Done::Put(epoch, results) => self.put(epoch, results),
+            Done::Removed(epoch, results) => self.removed(epoch, results),
+            Done::Inspected(epoch, records, result) => self.inspected(epoch, records, result),
+            Done::Fenced(epoch, up_to, result) => self.fenced(epoch, up_to, result),
+            Done::Signalled(epoch, signal) => self.signalled(epoch, signal),
+            Done::Ended(result) => self.session_ended(result),
+        }
+    }
+
+    pub(super) fn trouble(error: &crate::store::StoreError) -> Trouble {
+        Trouble { kind: error.kind(), text: error.message().into() }
+    }
+
+    pub(super) fn up_epoch(&self) -> Option<link::Epoch> {
+        self.link.up().map(|up| up.epoch)
+    }
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        self.board.close();
+    }
+}
+
+/// The interval, give or take a tenth.
+pub(super) fn jittered(interval: Duration) -> Duration {
+    interval.mul_f64(0.9 + fastrand::f64() / 5.0)
+}
+
+/// The wall-clock time of a moment, for people.
+pub(super) fn system_time(at: Instant) -> std::time::SystemTime {
+    std::time::SystemTime::now() + at.saturating_duration_since(Instant::now())
+}

@@ -1,0 +1,82 @@
+//! The keeper's session with the store: down, being opened, or up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::store::Session;
+
+/// Counts the sessions of one handle: a result that belongs to an earlier one is told by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Epoch(pub(super) u64);
+
+/// The session of a handle.
+pub(super) enum Link {
+    /// None; the next attempt is due then.
+    Down { retry_at: Instant },
+    /// An attempt is in flight.
+    Opening,
+    /// One stands.
+    Up(Up),
+}
+
+/// A session that stands, as far as we know.
+pub(super) struct Up {
+    pub(super) session: Arc<dyn Session>,
+    pub(super) epoch: Epoch,
+    /// A third of the TTL that the store granted.
+    pub(super) interval: Duration,
+    /// When the next renewal is due.
+    pub(super) renew_at: Instant,
+    /// A renewal of the whole session is in flight.
+    pub(super) renewing: bool,
+    /// The last renewal failed.
+    pub(super) failing: bool,
+    /// Another operation failed: the session itself is to be asked.
+    pub(super) suspected: bool,
+}
+
+impl Link {
+    pub(super) fn up(&self) -> Option<&Up> {
+        match self {
+            Self::Up(up) => Some(up),
+            _ => None,
+        }
+    }
+
+    pub(super) fn up_mut(&mut self) -> Option<&mut Up> {
+        match self {
+            Self::Up(up) => Some(up),
+            _ => None,
+        }
+    }
+
+    /// The session of this epoch, if it still is the present one.
+    pub(super) fn is_at(&self, epoch: Epoch) -> bool {
+        self.up().is_some_and(|up| up.epoch == epoch)
+    }
+}
+
+impl Up {
+    pub(super) fn new(session: Arc<dyn Session>, epoch: Epoch, wanted_ttl: Duration) -> Self {
+        let ttl = session.ttl().filter(|ttl| !ttl.is_zero()).unwrap_or(wanted_ttl);
+        let interval = ttl / 3;
+        // The first renewal comes early by a random part, so that handles that came back together do not renew together (L5).
+        let renew_at = Instant::now() + interval.mul_f64(0.5 + fastrand::f64() / 2.0);
+        Self { session, epoch, interval, renew_at, renewing: false, failing: false, suspected: false }
+    }
+
+    /// How long a renewal may take: an answer that comes after the next one was due is as good as none.
+    pub(super) fn renew_limit(&self, attempt_timeout: Duration) -> Duration {
+        attempt_timeout.min(self.interval.max(Duration::from_millis(100)))
+    }
+
+    /// Renews now rather than at the next turn: something else failed.
+    pub(super) fn suspect(&mut self) {
+        if !self.failing && !self.suspected {
+            self.suspected = true;
+            self.renew_at = self.renew_at.min(Instant::now());
+        }
+    }
+}

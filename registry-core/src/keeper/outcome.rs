@@ -1,0 +1,469 @@
+//! What the result of a store operation means.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::actor::{Actor, MISSING_PAUSE};
+use super::link::{Epoch, Link, Up};
+use super::operations::PutDone;
+use super::slot::{Believed, CallKind, Slot};
+use crate::error::ErrorKind;
+use crate::metrics;
+use crate::status::HandleState;
+use crate::store::{
+    Applied, Key, Record, Removed, Renewal, Session, SessionError, Signal, Standing, StoreError, WriteError,
+};
+
+impl Actor {
+    pub(super) fn opened(&mut self, result: Result<Arc<dyn Session>, StoreError>) {
+        match result {
+            Err(error) => {
+                let pause = self.backoff.failed();
+                self.link = Link::Down { retry_at: Instant::now() + pause };
+                self.fail_fast(&error);
+                self.unreachable(&error, pause);
+            }
+            Ok(session) => {
+                self.epoch = Epoch(self.epoch.0 + 1);
+                self.batches = 0;
+                self.fencing = false;
+                self.lineage.add(session.id());
+                self.link = Link::Up(Up::new(session, self.epoch, self.options.ttl));
+                metrics::session_opened();
+                self.connected();
+                self.listen();
+                self.touch_all();
+            }
+        }
+    }
+
+    /// The store refuses this handle for good: calls that wait for a session need not wait longer.
+    fn fail_fast(&mut self, error: &StoreError) {
+        if !is_permanent(error.kind()) {
+            return;
+        }
+        for key in self.keys() {
+            let waits = self.slots.get(&key).is_some_and(|slot| slot.call.is_some() && !slot.busy);
+            if waits {
+                self.fail_call(&key, error.clone());
+                self.touch(&key);
+            }
+        }
+    }
+
+    pub(super) fn renewed(&mut self, epoch: Epoch, beaten: &[Key], result: Result<Vec<Key>, SessionError>) {
+        let beat = !beaten.is_empty();
+        let interval = self.link.up().map(|up| up.interval);
+        if let (true, Some(interval)) = (beat && self.link.is_at(epoch), interval) {
+            let failed = result.is_err();
+            let pause = if failed { self.options.backoff_cap.min(interval) / 2 } else { interval };
+            for key in beaten {
+                if let Some(slot) = self.slots.get_mut(key).filter(|slot| slot.beat_at.is_some()) {
+                    slot.beat_at = Some(Instant::now() + super::actor::jittered(pause));
+                }
+                self.touch(key);
+            }
+        }
+        if !self.link.is_at(epoch) {
+            return;
+        }
+        match result {
+            Ok(keys) => {
+                metrics::renewed("ok");
+                let recovered = self.renewal_answered(beat);
+                keys.iter().for_each(|key| self.look_at(key));
+                if recovered {
+                    self.look_at_all();
+                }
+            }
+            Err(SessionError::Lost) => {
+                metrics::renewed("lost");
+                self.lose_session(epoch);
+            }
+            Err(SessionError::Failed(error)) => {
+                metrics::renewed(error.kind().as_str());
+                let pause = self.backoff.failed();
+                if let Some(up) = self.link.up_mut() {
+                    up.failing = true;
+                    up.renewing = up.renewing && beat;
+                    up.renew_at = Instant::now() + pause;
+                }
+                self.unreachable(&error, pause);
+            }
+        }
+    }
+
+    /// Notes an answered renewal; whether it was the first after an outage.
+    fn renewal_answered(&mut self, beat: bool) -> bool {
+        let now = Instant::now();
+        let Some(up) = self.link.up_mut() else { return false };
+        let recovered = up.failing;
+        up.failing = false;
+        up.suspected = false;
+        if !beat {
+            up.renewing = false;
+            up.renew_at = now + up.interval;
+        }
+        self.connected();
+        recovered
+    }
+
+    pub(super) fn signalled(&mut self, epoch: Epoch, signal: Signal) {
+        if !self.link.is_at(epoch) {
+            return;
+        }
+        match signal {
+            Signal::Lost => self.lose_session(epoch),
+            Signal::Look(key) => {
+                self.look_at(&key);
+                self.listen();
+            }
+        }
+    }
+
+    /// The session is gone for good: another is opened, and everything is written again through it (L3).
+    pub(super) fn lose_session(&mut self, epoch: Epoch) {
+        if !self.link.is_at(epoch) {
+            return;
+        }
+        metrics::session_lost();
+        self.backoff.reset();
+        let pause = self.backoff.failed();
+        self.link = Link::Down { retry_at: Instant::now() + pause };
+        self.beats_due.clear();
+        let fenced = self.capabilities.write_fencing.is_offered();
+        let mut standing = 0;
+        for slot in self.slots.values_mut() {
+            slot.beat_at = None;
+            slot.look = false;
+            // Whether it was removed with the session, or outlives it, or somebody took it: the next write or removal tells.
+            if slot.believed != Believed::Nothing {
+                standing += usize::from(slot.believed == Believed::Stands);
+                slot.believed = Believed::Lapsed;
+            }
+            if fenced && !slot.busy {
+                slot.unfenced = None;
+            }
+        }
+        if standing > 0 {
+            self.log.restoring = true;
+            tracing::warn!(registrations = standing, "registry session lost; opening another and registering again");
+        }
+        self.unreachable(&StoreError::unreachable("the store ended the session"), pause);
+        self.touch_all();
+    }
+
+    pub(super) fn put(&mut self, epoch: Epoch, results: Vec<PutDone>) {
+        self.batch_done(epoch);
+        for PutDone { record, call, result } in results {
+            let key = record.key().clone();
+            let Some(slot) = self.slots.get_mut(&key) else { continue };
+            slot.busy = false;
+            // The call of this write may have ended meanwhile: its deadline passed, or its future was dropped.
+            let mine = call.filter(|id| slot.call.as_ref().is_some_and(|call| call.id == *id));
+            match result {
+                Ok(()) if !self.link.is_at(epoch) => slot.believed = Believed::Lapsed,
+                Ok(()) if mine.is_some() => self.registered(&key, record),
+                Ok(()) => self.restored(&key, &record),
+                Err(error) => self.put_failed(&key, epoch, error),
+            }
+            self.touch(&key);
+        }
+        self.report_restored();
+    }
+
+    /// The write of a `register` succeeded.
+    fn registered(&mut self, key: &Key, record: Record) {
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        let Some(mut call) = slot.call.take() else { return };
+        let wanted = super::slot::Wanted { record, claim: false };
+        slot.before = Some((call.id, slot.wanted.replace(wanted)));
+        self.stands(key);
+        call.answer(Ok(()));
+    }
+
+    /// A write of the keeper's own succeeded, or that of a call which has ended: is it what is wanted?
+    fn restored(&mut self, key: &Key, record: &Record) {
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        match &mut slot.wanted {
+            Some(wanted) if wanted.record == *record => {
+                wanted.claim = false;
+                if slot.stood {
+                    metrics::restored();
+                }
+                self.stands(key);
+            }
+            _ => slot.believed = Believed::Wrong,
+        }
+    }
+
+    fn stands(&mut self, key: &Key) {
+        let interval = self.link.up().map(|up| up.interval);
+        let entries = self.capabilities.renewal == Renewal::Entry;
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        slot.believed = Believed::Stands;
+        slot.stood = true;
+        slot.backoff.reset();
+        slot.not_before = None;
+        if let (true, None, Some(interval)) = (entries, slot.beat_at, interval) {
+            // A phase of its own, so that entries written together are not renewed together.
+            slot.beat_at = Some(Instant::now() + interval.mul_f64(0.5 + fastrand::f64() / 2.0));
+        }
+        self.log.writes_failing = false;
+    }
+
+    fn put_failed(&mut self, key: &Key, epoch: Epoch, error: WriteError) {
+        match error {
+            WriteError::Foreign => self.displaced(key),
+            WriteError::Contended => self.pause(key, None),
+            WriteError::SessionLost => self.lose_session(epoch),
+            WriteError::Failed { error, applied } => {
+                if applied == Applied::Unknown {
+                    self.fall_back(key);
+                }
+                self.suspect(&error);
+                let transient = matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::TimedOut);
+                if let Some(call) = self.slots.get_mut(key).and_then(|slot| slot.call.as_mut()) {
+                    call.uncertain |= applied == Applied::Unknown;
+                    call.last_error = Some(error.clone());
+                    if !transient {
+                        self.fail_call(key, error.clone());
+                    }
+                }
+                self.log_write_failure(key, &error);
+                self.pause(key, Some(&error));
+            }
+        }
+    }
+
+    pub(super) fn removed(&mut self, epoch: Epoch, results: Vec<(Key, Result<Removed, WriteError>)>) {
+        self.batch_done(epoch);
+        for (key, result) in results {
+            let Some(slot) = self.slots.get_mut(&key) else { continue };
+            slot.busy = false;
+            match result {
+                Ok(_) => {
+                    slot.believed = Believed::Nothing;
+                    slot.backoff.reset();
+                    slot.not_before = None;
+                    self.finish_withdrawal(&key);
+                }
+                Err(WriteError::SessionLost) => self.lose_session(epoch),
+                Err(WriteError::Foreign) => {
+                    slot.believed = Believed::Nothing;
+                    self.finish_withdrawal(&key);
+                }
+                Err(WriteError::Contended) => self.pause(&key, None),
+                Err(WriteError::Failed { error, .. }) => {
+                    slot.believed = Believed::Unsure;
+                    self.suspect(&error);
+                    let transient = matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::TimedOut);
+                    if let Some(call) = slot_call(&mut self.slots, &key) {
+                        call.last_error = Some(error.clone());
+                        if !transient {
+                            self.fail_call(&key, error.clone());
+                        }
+                    }
+                    self.log_write_failure(&key, &error);
+                    self.pause(&key, Some(&error));
+                }
+            }
+            self.touch(&key);
+        }
+    }
+
+    pub(super) fn inspected(
+        &mut self,
+        epoch: Epoch,
+        records: Vec<Record>,
+        result: Result<Vec<Standing>, SessionError>,
+    ) {
+        self.batch_done(epoch);
+        let standings = match result {
+            Ok(standings) => standings.into_iter().map(Some).collect(),
+            Err(error) => {
+                match &error {
+                    SessionError::Lost => self.lose_session(epoch),
+                    SessionError::Failed(error) => self.suspect(error),
+                }
+                for record in &records {
+                    if let SessionError::Failed(error) = &error {
+                        if let Some(slot) = self.slots.get_mut(record.key()) {
+                            slot.look = true;
+                        }
+                        self.pause(record.key(), Some(error));
+                    }
+                }
+                vec![None; records.len()]
+            }
+        };
+        for (record, standing) in records.into_iter().zip(standings) {
+            let key = record.key().clone();
+            let Some(slot) = self.slots.get_mut(&key) else { continue };
+            slot.busy = false;
+            let current = self.link.is_at(epoch);
+            let still_wanted = slot.wanted.as_ref().is_some_and(|wanted| wanted.record == record);
+            if let (Some(standing), true, true) = (standing, current, still_wanted) {
+                self.judge(&key, standing);
+            }
+            self.touch(&key);
+        }
+        self.report_restored();
+    }
+
+    /// What an inspection of a wanted registration means.
+    fn judge(&mut self, key: &Key, standing: Standing) {
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        match standing {
+            Standing::Ours { current: true, same: true } => {
+                self.stands(key);
+                return;
+            }
+            Standing::Ours { .. } | Standing::Unowned => slot.believed = Believed::Wrong,
+            Standing::Foreign => {
+                self.displaced(key);
+                return;
+            }
+            Standing::Absent if matches!(slot.believed, Believed::Stands | Believed::Foreign) => {
+                slot.believed = Believed::Missing;
+                slot.not_before = Some(Instant::now() + MISSING_PAUSE);
+            }
+            Standing::Absent => slot.believed = Believed::Lapsed,
+        }
+        slot.beat_at = None;
+    }
+
+    /// Another owner holds the identity: this one yields (R7).
+    fn displaced(&mut self, key: &Key) {
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        let news = slot.believed != Believed::Foreign && slot.wanted.is_some();
+        slot.believed = Believed::Foreign;
+        slot.beat_at = None;
+        slot.backoff.reset();
+        slot.not_before = None;
+        if news {
+            metrics::displaced();
+            tracing::warn!(key = %key, "another owner registered the same address: yielding to it");
+        }
+    }
+
+    pub(super) fn fenced(&mut self, epoch: Epoch, up_to: u64, result: Result<(), SessionError>) {
+        if !self.link.is_at(epoch) {
+            return;
+        }
+        self.fencing = false;
+        let error = match result {
+            Ok(()) => None,
+            Err(SessionError::Lost) => return self.lose_session(epoch),
+            Err(SessionError::Failed(error)) => Some(error),
+        };
+        if let Some(error) = &error {
+            self.suspect(error);
+        }
+        for key in self.keys() {
+            let Some(slot) = self.slots.get_mut(&key).filter(|slot| slot.unfenced.is_some()) else { continue };
+            match &error {
+                None if !slot.busy && slot.unfenced.is_some_and(|number| number <= up_to) => slot.unfenced = None,
+                // A later write, or one that is in flight: it needs a fence of its own.
+                None => {}
+                Some(error) => {
+                    if let Some(call) = &mut slot.call {
+                        call.last_error = Some(error.clone());
+                    }
+                    self.pause(&key, Some(error));
+                }
+            }
+            self.touch(&key);
+        }
+    }
+
+    /// No step of this slot before its back-off is over.
+    fn pause(&mut self, key: &Key, error: Option<&StoreError>) {
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        let pause = slot.backoff.failed();
+        slot.not_before = Some(Instant::now() + pause);
+        if let Some(error) = error {
+            slot.last_error = Some(Self::trouble(error));
+        }
+    }
+
+    /// An operation failed: is the session still there?
+    fn suspect(&mut self, error: &StoreError) {
+        if let (ErrorKind::Unreachable | ErrorKind::TimedOut, Some(up)) = (error.kind(), self.link.up_mut()) {
+            up.suspect();
+        }
+    }
+
+    fn batch_done(&mut self, epoch: Epoch) {
+        if self.up_epoch() == Some(epoch) {
+            self.batches = self.batches.saturating_sub(1);
+        }
+    }
+
+    fn connected(&mut self) {
+        self.backoff.reset();
+        if let Some(since) = self.log.since.take() {
+            tracing::info!(after = ?since.elapsed(), "registry store reachable again");
+        }
+        let status = self.board.status();
+        if status.borrow().state != HandleState::Connected {
+            self.board.set_handle(HandleState::Connected, |status| {
+                status.attempts = 0;
+                status.next_try = None;
+            });
+        }
+    }
+
+    fn unreachable(&mut self, error: &StoreError, pause: std::time::Duration) {
+        if self.log.since.is_none() {
+            self.log.since = Some(Instant::now());
+            tracing::warn!(
+                kind = error.kind().as_str(),
+                error = error.message(),
+                "registry store unreachable; trying on"
+            );
+        }
+        let attempts = self.backoff.failures();
+        self.board.set_handle(HandleState::Unreachable, |status| {
+            status.attempts = attempts;
+            status.last_error = Some(Self::trouble(error));
+            status.next_try = Some(super::actor::system_time(Instant::now() + pause));
+        });
+    }
+
+    fn log_write_failure(&mut self, key: &Key, error: &StoreError) {
+        if !self.log.writes_failing {
+            self.log.writes_failing = true;
+            tracing::warn!(key = %key, kind = error.kind().as_str(), error = error.message(), "registry write failed; trying on");
+        }
+    }
+
+    /// Says once that everything that a lost session took is back.
+    fn report_restored(&mut self) {
+        if self.log.restoring
+            && !self.slots.values().any(|slot| slot.wanted.is_some() && slot.believed == Believed::Lapsed)
+        {
+            self.log.restoring = false;
+            tracing::info!("all registrations are written again");
+        }
+    }
+
+    pub(super) fn touch_all(&mut self) {
+        for key in self.keys() {
+            self.touch(&key);
+        }
+    }
+
+    fn keys(&self) -> Vec<Key> {
+        self.slots.keys().cloned().collect()
+    }
+}
+
+fn slot_call<'a>(slots: &'a mut std::collections::HashMap<Key, Slot>, key: &Key) -> Option<&'a mut super::slot::Call> {
+    slots.get_mut(key)?.call.as_mut().filter(|call| matches!(call.kind, CallKind::Deregister))
+}
+
+fn is_permanent(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Denied | ErrorKind::Misconfigured)
+}

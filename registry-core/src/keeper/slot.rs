@@ -1,0 +1,223 @@
+//! What the keeper wants and believes about one identity, and the next step that follows from it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Reply;
+use crate::backoff::Backoff;
+use crate::error::{Error, Outcome};
+use crate::status::{RegistrationState, Trouble};
+use crate::store::{Guard, Key, Record, StoreError};
+
+/// One call of the public API, in the order of the first polls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CallId(pub(super) u64);
+
+/// A call that is queued or under way.
+pub(super) struct Call {
+    pub(super) id: CallId,
+    pub(super) kind: CallKind,
+    pub(super) deadline: Instant,
+    /// `None` once it was answered; a withdrawal goes on all the same.
+    pub(super) reply: Option<Reply>,
+    /// Whether an attempt of this call may have changed the store.
+    pub(super) uncertain: bool,
+    pub(super) last_error: Option<StoreError>,
+}
+
+pub(super) enum CallKind {
+    Register(Record),
+    Deregister,
+    /// Over as soon as its turn comes: from then on the registration is wanted (R10).
+    Announce(Record),
+}
+
+impl Call {
+    pub(super) fn operation(&self) -> &'static str {
+        match self.kind {
+            CallKind::Register(_) => "register",
+            CallKind::Deregister => "deregister",
+            CallKind::Announce(_) => "announce",
+        }
+    }
+
+    pub(super) fn answer(&mut self, result: Result<(), Error>) {
+        if let Some(reply) = self.reply.take() {
+            let _ = reply.send(result);
+        }
+    }
+
+    /// Whether the store may have been changed by a call that fails now. A withdrawal that failed always goes on.
+    pub(super) fn outcome(&self) -> Outcome {
+        match self.kind {
+            CallKind::Deregister => Outcome::Unknown,
+            CallKind::Register(_) if self.uncertain => Outcome::Unknown,
+            CallKind::Register(_) | CallKind::Announce(_) => Outcome::NotApplied,
+        }
+    }
+}
+
+/// What the caller wants to stand.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) record: Record,
+    /// Announced and not yet written: the first write takes over whatever stands there.
+    pub(super) claim: bool,
+}
+
+/// What is believed to stand in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Believed {
+    /// Nothing of this owner: never written, or confirmed removed.
+    Nothing,
+    /// What is wanted, under the present session.
+    Stands,
+    /// Something of ours that is not as wanted, or an unowned entry: to be written.
+    Wrong,
+    /// The session that it hung on is gone: to be written again.
+    Lapsed,
+    /// A write had an unknown outcome: to be looked at.
+    Unsure,
+    /// It vanished under the present session: to be looked at again after a pause (L4).
+    Missing,
+    /// Another owner's entry.
+    Foreign,
+}
+
+/// The next store operation for an identity.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Put(Record, Guard, Option<CallId>),
+    Remove(Record),
+    Inspect(Record),
+    /// Fence first, then remove (R8).
+    Fence,
+}
+
+/// One identity.
+pub(super) struct Slot {
+    pub(super) key: Key,
+    /// The bytes of the last register, or of the identity alone: what removals and inspections carry.
+    pub(super) record: Record,
+    pub(super) wanted: Option<Wanted>,
+    /// The last `register` that was answered `Ok`, and what was wanted before it, in case its future is dropped with the answer in it (R4).
+    pub(super) before: Option<(CallId, Option<Wanted>)>,
+    pub(super) queue: VecDeque<Call>,
+    pub(super) call: Option<Call>,
+    pub(super) believed: Believed,
+    /// An operation for this key is in flight.
+    pub(super) busy: bool,
+    /// It waits in one of the actor's ready queues.
+    pub(super) ready: bool,
+    /// It should be inspected though nothing is known to be wrong.
+    pub(super) look: bool,
+    /// Number of the last write with an unknown outcome that may still take effect.
+    pub(super) unfenced: Option<u64>,
+    /// Until when such a write is watched for, where the store cannot fence it.
+    pub(super) linger_until: Option<Instant>,
+    /// No step before this.
+    pub(super) not_before: Option<Instant>,
+    /// When its entry is to be renewed, where entries are renewed one by one.
+    pub(super) beat_at: Option<Instant>,
+    pub(super) backoff: Backoff,
+    pub(super) last_error: Option<Trouble>,
+    /// Whether the present registration has stood before.
+    pub(super) stood: bool,
+    /// Where the schedule has it.
+    pub(super) scheduled: Option<Instant>,
+}
+
+impl Slot {
+    pub(super) fn new(record: Record, backoff_cap: Duration) -> Self {
+        Self {
+            key: record.key().clone(),
+            record,
+            wanted: None,
+            before: None,
+            queue: VecDeque::new(),
+            call: None,
+            believed: Believed::Nothing,
+            busy: false,
+            ready: false,
+            look: false,
+            unfenced: None,
+            linger_until: None,
+            not_before: None,
+            beat_at: None,
+            backoff: Backoff::new(backoff_cap),
+            last_error: None,
+            stood: false,
+            scheduled: None,
+        }
+    }
+
+    /// What to do next, if anything can be done now. `closing` leaves to the end of the session what it withdraws anyway.
+    pub(super) fn next_step(&self, now: Instant, fencing: bool, closing_by_end: bool) -> Option<Step> {
+        if self.busy || self.not_before.is_some_and(|at| at > now) {
+            return None;
+        }
+        if let Some(Call { kind: CallKind::Register(record), id, .. }) = &self.call {
+            return Some(Step::Put(record.clone(), Guard::Claim, Some(*id)));
+        }
+        let Some(wanted) = self.wanted.as_ref().filter(|_| self.call.is_none()) else {
+            return self.withdrawal(fencing, closing_by_end);
+        };
+        let record = wanted.record.clone();
+        if wanted.claim {
+            return Some(Step::Put(record, Guard::Claim, None));
+        }
+        match self.believed {
+            Believed::Stands | Believed::Foreign if !self.look => None,
+            Believed::Stands | Believed::Foreign | Believed::Unsure | Believed::Missing => Some(Step::Inspect(record)),
+            Believed::Nothing | Believed::Wrong | Believed::Lapsed => {
+                Some(Step::Put(record, Guard::AbsentOrOurs, None))
+            }
+        }
+    }
+
+    fn withdrawal(&self, fencing: bool, closing_by_end: bool) -> Option<Step> {
+        match self.believed {
+            Believed::Nothing => None,
+            Believed::Stands if closing_by_end => None,
+            _ if fencing && self.unfenced.is_some() && !closing_by_end => Some(Step::Fence),
+            _ => Some(Step::Remove(self.record.clone())),
+        }
+    }
+
+    /// Whether nothing is wanted, believed or awaited any more.
+    pub(super) fn is_done(&self) -> bool {
+        self.wanted.is_none()
+            && self.call.is_none()
+            && self.queue.is_empty()
+            && !self.busy
+            && self.believed == Believed::Nothing
+            && self.unfenced.is_none()
+    }
+
+    /// Where the registration stands, for its status; `None` when none is wanted.
+    pub(super) fn state(&self) -> Option<RegistrationState> {
+        self.wanted.as_ref()?;
+        Some(match self.believed {
+            Believed::Stands => RegistrationState::Registered,
+            Believed::Foreign => RegistrationState::Displaced,
+            _ if self.stood => RegistrationState::Recovering,
+            _ => RegistrationState::Pending,
+        })
+    }
+
+    /// The next moment at which something is due without anything happening.
+    pub(super) fn next_wake(&self) -> Option<Instant> {
+        let deadlines =
+            self.call.iter().chain(&self.queue).filter(|call| call.reply.is_some()).map(|call| call.deadline);
+        deadlines.chain(self.not_before).chain(self.beat_at).min()
+    }
+
+    /// Remembers that a write may still take effect.
+    pub(super) fn mark_uncertain(&mut self, number: u64, linger_until: Instant) {
+        self.unfenced = Some(number);
+        self.linger_until = Some(linger_until);
+        self.believed = Believed::Unsure;
+    }
+}

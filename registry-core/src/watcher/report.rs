@@ -1,0 +1,140 @@
+//! What watches log: changes of state, once, however many services a handle watches (clause L6).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::error::ErrorKind;
+use crate::name::ServiceName;
+use crate::store::StoreError;
+
+/// So many loud lines in such a time.
+#[derive(Debug)]
+pub(super) struct Quota {
+    lines: u32,
+    period: Duration,
+    since: Option<Instant>,
+    used: u32,
+}
+
+impl Quota {
+    pub(super) fn new(lines: u32, period: Duration) -> Self {
+        Self { lines, period, since: None, used: 0 }
+    }
+
+    /// Whether one more line may be written.
+    pub(super) fn take(&mut self, now: Instant) -> bool {
+        if self.since.is_none_or(|since| now.duration_since(since) >= self.period) {
+            self.since = Some(now);
+            self.used = 0;
+        }
+        self.used = self.used.saturating_add(1);
+        self.used <= self.lines
+    }
+}
+
+/// The outages of all watches of one handle.
+#[derive(Debug)]
+pub(super) struct Outages {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Watches that cannot reach the store at present.
+    away: usize,
+    quota: Quota,
+}
+
+impl Outages {
+    /// Beginnings that are logged at `warn` in a quarter of an hour; each has one line for its end.
+    const LOUD: u32 = 4;
+
+    /// Whether an outage that begins now is logged loudly.
+    fn began(&self, away: bool) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if away {
+            state.away += 1;
+            if state.away > 1 {
+                return false;
+            }
+        }
+        state.quota.take(Instant::now())
+    }
+
+    fn returned(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.away = state.away.saturating_sub(1);
+    }
+}
+
+impl Default for Outages {
+    fn default() -> Self {
+        let quota = Quota::new(Self::LOUD, Duration::from_secs(900));
+        Self { state: Mutex::new(State { away: 0, quota }) }
+    }
+}
+
+/// The log of one watch's outages. When the store is away, all services of a handle are: only the first watch that notices says so
+/// at `warn`, the others at `debug`.
+#[derive(Debug)]
+pub(super) struct OutageLog {
+    shared: Arc<Outages>,
+    service: ServiceName,
+    present: Option<Present>,
+}
+
+#[derive(Debug)]
+struct Present {
+    away: bool,
+    loud: bool,
+    since: Instant,
+}
+
+impl OutageLog {
+    pub(super) fn new(shared: Arc<Outages>, service: ServiceName) -> Self {
+        Self { shared, service, present: None }
+    }
+
+    /// An attempt failed, or the view was lost. Only the first failure of an outage is logged.
+    pub(super) fn failed(&mut self, error: &StoreError) {
+        if self.present.is_some() {
+            return;
+        }
+        let (service, kind) = (&self.service, error.kind().as_str());
+        let away = matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::TimedOut);
+        let loud = self.shared.began(away);
+        if loud {
+            tracing::warn!(%service, kind, %error, "a watch lost the store: its last snapshot stays, marked stale; trying again");
+        } else {
+            tracing::debug!(%service, kind, %error, "a watch lost the store: its last snapshot stays, marked stale; trying again");
+        }
+        self.present = Some(Present { away, loud, since: Instant::now() });
+    }
+
+    /// A full list was delivered again.
+    pub(super) fn answered(&mut self) {
+        let Some(present) = self.close() else { return };
+        let (service, lasted) = (&self.service, present.since.elapsed());
+        if present.loud {
+            tracing::info!(%service, ?lasted, "a watch has the store again");
+        } else {
+            tracing::debug!(%service, ?lasted, "a watch has the store again");
+        }
+    }
+
+    fn close(&mut self) -> Option<Present> {
+        let present = self.present.take()?;
+        if present.away {
+            self.shared.returned();
+        }
+        Some(present)
+    }
+}
+
+impl Drop for OutageLog {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -1,0 +1,6 @@
+//! One fact each, in paused time, against a scripted store.
+
+mod holding;
+mod life;
+mod script;
+mod set;
