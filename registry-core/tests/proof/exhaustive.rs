@@ -11,17 +11,20 @@ const ENOUGH: u64 = 2_000;
 
 /// All schedules of one profile and one fault. Panics with what broke, and how to see it again.
 fn every_schedule(profile: Profile, fault: Fault) {
+    if let Ok(wanted) = std::env::var("PROOF_SCHEDULE") {
+        return replay(&wanted, profile, fault);
+    }
     let mut schedules = 0;
     let mut broken = Vec::new();
     for scenario in scenarios::ALL {
         for victim in 0..3 {
             for k in 1.. {
-                assert!(k < ENOUGH, "{} never runs untouched", scenario.name);
+                assert!(k < ENOUGH, "{} never runs untouched: {profile:?}, {fault:?}, handle {victim}", scenario.name);
                 schedules += 1;
-                match once(*scenario, profile, Plan { victim, k, fault }) {
-                    Ok(true) => {}
-                    Ok(false) => break,
-                    Err(what) => broken.push(what),
+                let (met, judged) = once(*scenario, profile, Plan { victim, k, fault });
+                broken.extend(judged.err().map(|(what, _)| what));
+                if !met {
+                    break;
                 }
             }
         }
@@ -30,16 +33,37 @@ fn every_schedule(profile: Profile, fault: Fault) {
     assert!(broken.is_empty(), "{} of {schedules} schedules broke:\n{}", broken.len(), broken.join("\n"));
 }
 
-fn once(scenario: Scenario, profile: Profile, plan: Plan) -> Result<bool, String> {
-    let schedule = format!("{},{profile:?},{},{},{:?}", scenario.name, plan.victim, plan.k, plan.fault);
-    runtime::run(async move {
-        scenarios::run(scenario, profile, plan).await.map_err(|(violation, trace)| {
-            let wanted = std::env::var("PROOF_SCHEDULE").is_ok_and(|wanted| wanted == schedule);
-            let trace = if wanted { format!("\n{}", trace.join("\n")) } else { String::new() };
-            let command = format!("PROOF_SCHEDULE='{schedule}' cargo test -p registry-core --test proof exhaustive");
-            format!("{}: {}\n    {command}{trace}", violation.clause, violation.what)
-        })
-    })
+/// Runs the one schedule that was asked for, in the test that it belongs to, and prints what happened.
+fn replay(wanted: &str, profile: Profile, fault: Fault) {
+    for scenario in scenarios::ALL {
+        for victim in 0..3 {
+            for k in 1..ENOUGH {
+                let plan = Plan { victim, k, fault };
+                if name(*scenario, profile, plan) != wanted {
+                    continue;
+                }
+                match once(*scenario, profile, plan) {
+                    (met, Ok(())) => println!("kept the contract; fault met: {met}"),
+                    (_, Err((what, trace))) => panic!("{what}\n{}", trace.join("\n")),
+                }
+            }
+        }
+    }
+}
+
+fn name(scenario: Scenario, profile: Profile, plan: Plan) -> String {
+    format!("{} {profile:?} {} {} {:?}", scenario.name, plan.victim, plan.k, plan.fault)
+}
+
+/// Runs one schedule: whether its fault was met, and what broke.
+fn once(scenario: Scenario, profile: Profile, plan: Plan) -> (bool, Result<(), (String, Vec<String>)>) {
+    let (met, judged) = runtime::run(scenarios::run(scenario, profile, plan));
+    let explained = judged.map_err(|(violation, trace)| {
+        let name = name(scenario, profile, plan);
+        let command = format!("PROOF_SCHEDULE='{name}' cargo test -p registry-core --test proof exhaustive");
+        (format!("{}: {}\n    {command}", violation.clause, violation.what), trace)
+    });
+    (met, explained)
 }
 
 macro_rules! profiles {

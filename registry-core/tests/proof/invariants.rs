@@ -52,7 +52,7 @@ impl Past {
     pub(crate) fn judge(&self) -> Judged {
         self.asks.iter().try_for_each(|ask| self.judge_ask(ask))?;
         self.history.iter().try_for_each(|event| self.judge_event(event))?;
-        self.calls.iter().try_for_each(|call| self.judge_call(call))
+        (0..self.calls.len()).try_for_each(|place| self.judge_call(place))
     }
 
     /// What `client` wants under `key` at `at`, by the calls that had ended: the fold over them in the order of their first polls.
@@ -164,7 +164,8 @@ impl Past {
         written.is_some_and(|past| past.at + round_trip >= sent)
     }
 
-    fn judge_call(&self, call: &Call) -> Judged {
+    fn judge_call(&self, place: usize) -> Judged {
+        let call = &self.calls[place];
         let (Some(key), Some(end)) = (call.key(), &call.end) else { return Ok(()) };
         if end.result != Ended::Ok {
             return Ok(());
@@ -190,17 +191,18 @@ impl Past {
                 if stands.is_some_and(of_caller) {
                     return broken("R5", format!("deregister {key} of handle {} was Ok and it stands", call.client.0));
                 }
-                self.judge_zombies(call.client, &key, end.history)
+                self.judge_zombies(place, &key, end.history)
             }
             _ => Ok(()),
         }
     }
 
-    /// R8: how long an entry of `client` that comes back after `from` is seen, until it is registered again.
-    fn judge_zombies(&self, client: ClientId, key: &Key, from: usize) -> Judged {
-        let again = self.calls.iter().filter(|call| call.is_about(client, key) && call.history_before >= from);
-        let again = again.filter(|call| matches!(call.op, Op::Register(_) | Op::Announce(_)));
-        let until = again.map(|call| call.history_before).min().unwrap_or(self.history.len());
+    /// R8: how long an entry comes back after the `deregister` at `place` returned, until a later call publishes again.
+    fn judge_zombies(&self, place: usize, key: &Key, from: usize) -> Judged {
+        let client = self.calls[place].client;
+        let later = self.calls[place + 1..].iter().filter(|call| call.is_about(client, key));
+        let again = later.filter(|call| matches!(call.op, Op::Register(_) | Op::Announce(_)));
+        let until = again.map(|call| call.history_before.max(from)).min().unwrap_or(self.history.len());
         let mut seen_since = None;
         let fencing = self.profile.capabilities().write_fencing.is_offered();
         for event in self.history[from..until].iter().filter(|event| event.key == *key) {
@@ -303,6 +305,13 @@ impl Past {
         let vanished = self.history[last.history_before..].iter().any(lost);
         let replaced = self.history[end.history..].iter().any(lost);
         (!vanished && !replaced).then_some(last.client)
+    }
+
+    /// Whether two handles were asked for one key.
+    pub(crate) fn is_contested(&self) -> bool {
+        let asked =
+            |key: &Key, client| self.calls.iter().any(|call| call.client != client && call.key().as_ref() == Some(key));
+        self.calls.iter().any(|call| call.key().is_some_and(|key| asked(&key, call.client)))
     }
 
     /// The instances of the service that anybody can see by now.
