@@ -142,7 +142,7 @@ impl Actor {
     fn next_wake(&self) -> Instant {
         let mut wake = self.audit_at;
         match &self.link {
-            Link::Down { retry_at } => wake = wake.min(*retry_at),
+            Link::Down { retry_at } if self.wants_session() => wake = wake.min(*retry_at),
             Link::Up(up) if !up.renewing => wake = wake.min(up.renew_at),
             _ => {}
         }

@@ -14,7 +14,7 @@ use crate::store::{Key, StoreError};
 pub(super) struct Closing {
     pub(super) deadline: Instant,
     replies: Vec<Reply>,
-    ending: bool,
+    pub(super) ending: bool,
     /// When the next attempt to end the session is due.
     pub(super) retry_at: Instant,
     last_error: Option<StoreError>,

@@ -133,6 +133,10 @@ impl Actor {
         let pause = self.backoff.failed();
         self.link = Link::Down { retry_at: Instant::now() + pause };
         self.beats_due.clear();
+        if let Some(closing) = &mut self.closing {
+            // What was being ended is gone: whatever is left is withdrawn through another session.
+            closing.ending = false;
+        }
         let fenced = self.capabilities.write_fencing.is_offered();
         let mut standing = 0;
         for slot in self.slots.values_mut() {
