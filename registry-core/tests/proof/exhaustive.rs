@@ -57,12 +57,11 @@ fn name(scenario: Scenario, profile: Profile, plan: Plan) -> String {
 
 /// Runs one schedule: whether its fault was met, and what broke.
 fn once(scenario: Scenario, profile: Profile, plan: Plan) -> (bool, Result<(), (String, Vec<String>)>) {
-    let (met, judged) = runtime::run(scenarios::run(scenario, profile, plan));
-    let explained = judged.map_err(|(violation, trace)| {
-        let name = name(scenario, profile, plan);
-        let command = format!("PROOF_SCHEDULE='{name}' cargo test -p registry-core --test proof exhaustive");
-        (format!("{}: {}\n    {command}", violation.clause, violation.what), trace)
-    });
+    let name = name(scenario, profile, plan);
+    let again = format!("PROOF_SCHEDULE='{name}' cargo test -p registry-core --test proof exhaustive");
+    let (met, judged) = runtime::run(&again, scenarios::run(scenario, profile, plan));
+    let explained =
+        judged.map_err(|(violation, trace)| (format!("{}: {}\n    {again}", violation.clause, violation.what), trace));
     (met, explained)
 }
 

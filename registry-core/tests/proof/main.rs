@@ -11,6 +11,12 @@
 //! | `exhaustive` | every fault at every request of every scenario |
 //! | `random` | seeded random schedules |
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a proof tells how many schedules it ran, and a replay its trace"
+)]
+
 mod exhaustive;
 mod faults;
 mod invariants;

@@ -2,6 +2,7 @@
 //!
 //! A schedule is a pure function of its seed. `PROOF_SEED=17 cargo test -p registry-core --test proof random` runs one and prints what happened.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -16,6 +17,9 @@ use crate::world::Availability;
 
 /// How many schedules run by default.
 const SCHEDULES: u64 = 12_000;
+
+/// On so many threads.
+const THREADS: usize = 2;
 
 /// One schedule: who exists, what happens, and in the end the judgement.
 async fn schedule(seed: u64) -> Result<Vec<String>, (Violation, Vec<String>)> {
@@ -91,12 +95,11 @@ async fn reopen(sim: &mut Sim, owner: &mut usize, one_in: u32) {
 
 /// Runs a schedule. The error says what broke and how to see it again.
 fn once(seed: u64, traced: bool) -> Result<(), String> {
-    runtime::run(async move {
-        schedule(seed).await.map(drop).map_err(|(violation, trace)| {
-            let trace = if traced { format!("\n{}", trace.join("\n")) } else { String::new() };
-            let command = format!("PROOF_SEED={seed} cargo test -p registry-core --test proof random");
-            format!("{}: {}\n    {command}{trace}", violation.clause, violation.what)
-        })
+    let again = format!("PROOF_SEED={seed} cargo test -p registry-core --test proof random");
+    let judged = runtime::run(&again, schedule(seed));
+    judged.map(drop).map_err(|(violation, trace)| {
+        let trace = if traced { format!("\n{}", trace.join("\n")) } else { String::new() };
+        format!("{}: {}\n    {again}{trace}", violation.clause, violation.what)
     })
 }
 
@@ -108,18 +111,16 @@ fn random_schedules_keep_the_contract() {
     let wanted = std::env::var("PROOF_SCHEDULES").ok().and_then(|wanted| wanted.parse().ok());
     let wanted = wanted.unwrap_or(SCHEDULES);
     let next = AtomicU64::new(1);
-    let broken = std::sync::Mutex::new(Vec::new());
+    let broken = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
-        for _ in 0..2 {
+        for _ in 0..THREADS {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed > wanted {
                         return;
                     }
-                    if let Err(what) = once(seed, false) {
-                        broken.lock().unwrap().push(what);
-                    }
+                    broken.lock().unwrap().extend(once(seed, false).err());
                 }
             });
         }
@@ -131,7 +132,8 @@ fn random_schedules_keep_the_contract() {
 
 #[test]
 fn a_seed_replays_to_the_same_trace() {
-    let trace = |seed| runtime::run(async move { schedule(seed).await.map_or_else(|(_, trace)| trace, |trace| trace) });
+    let run = |seed| runtime::run(&format!("seed {seed}"), schedule(seed));
+    let trace = |seed| run(seed).map_or_else(|(_, trace)| trace, |trace| trace);
     for seed in 1..=30 {
         assert_eq!(trace(seed), trace(seed), "seed {seed}");
     }

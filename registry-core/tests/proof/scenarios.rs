@@ -44,6 +44,7 @@ scenarios![
     is_taken_over_and_back,
     is_taken_over_after_a_crash,
     closes,
+    closes_with_nothing,
     crashes,
     announces,
     is_wiped,
@@ -102,6 +103,12 @@ async fn closes(sim: &mut Sim) {
     sim.register(OWNER, &info(1, 10)).await;
     sim.register(OWNER, &info(2, 10)).await;
     sim.register(SECOND, &info(1, 20)).await;
+    sim.close(OWNER).await;
+}
+
+async fn closes_with_nothing(sim: &mut Sim) {
+    sim.register(OWNER, &info(1, 10)).await;
+    sim.deregister(OWNER, &info(1, 10)).await;
     sim.close(OWNER).await;
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct State {
     /// Counts restarts and wipes: what was connected before is connected no more.
     pub(crate) epoch: u64,
     pub(crate) availability: Availability,
+    /// Whether the trace is printed as it comes, for schedules that never end.
+    live: bool,
     start: Instant,
     revision: u64,
     last_session: u64,
@@ -135,6 +137,7 @@ impl World {
             trace: Vec::new(),
             epoch: 0,
             availability: Availability::Up,
+            live: std::env::var_os("PROOF_LIVE").is_some(),
             start,
             revision: 0,
             last_session: 0,
@@ -343,7 +346,11 @@ impl State {
     /// One line of what happened, for whoever reads a failure.
     pub(crate) fn note(&mut self, line: std::fmt::Arguments<'_>) {
         let at = Instant::now().duration_since(self.start);
-        self.trace.push(format!("{:>9.3} {line}", at.as_secs_f64()));
+        let line = format!("{:>9.3} {line}", at.as_secs_f64());
+        if self.live {
+            eprintln!("{line}");
+        }
+        self.trace.push(line);
     }
 
     fn next_expiry(&self) -> Option<Instant> {

@@ -33,7 +33,7 @@ impl BlindSession {
         if put.guard == Guard::AbsentOrOurs {
             let read = self.read(vec![put.record.key().clone()]).await;
             match read.map(|mut found| found.pop().flatten()) {
-                Ok(Some(entry)) if !is_ours(&entry, ours) => return Err(WriteError::Foreign),
+                Ok(Some(entry)) if !is_ours(&entry, ours) && entry.healthy => return Err(WriteError::Foreign),
                 Ok(_) => {}
                 Err(failure) => {
                     return Err(WriteError::Failed { error: failure.into_store(), applied: Applied::Never });
@@ -90,6 +90,8 @@ impl Session for BlindSession {
             Some(entry) if is_ours(&entry, ours) => {
                 Standing::Ours { current: entry.healthy, same: *entry.value == *record.value() }
             }
+            // Its owner has stopped to beat, and no reader sees it: it is as good as gone, long before the store removes it.
+            Some(Entry { healthy: false, .. }) => Standing::Unowned,
             // An entry without a token is somebody else's: other registries write none.
             Some(_) => Standing::Foreign,
         };

@@ -34,6 +34,8 @@ enum Refused {
     NodeExists,
     NoNode,
     BadVersion,
+    /// A node created since has the same version: its data was changed, and it still is not ours.
+    NotOurs,
 }
 
 impl LaggingSession {
@@ -63,7 +65,7 @@ impl LaggingSession {
         self.base.client.request("create", create).await
     }
 
-    /// Changes the data of a node of that version, whoever owns it by now.
+    /// Changes the data of a node of that version, whoever owns it by now: the answer tells who.
     async fn set(&self, record: &Record, version: u64) -> Result<Result<(), Refused>, Failure> {
         let (key, client, session) = (record.key().clone(), self.base.client.id, self.base.id);
         let (data, sent) = (Entry::unowned(record), Instant::now());
@@ -75,9 +77,10 @@ impl LaggingSession {
             if node.data_version != version {
                 return Err(Refused::BadVersion);
             }
+            let owner = node.session;
             let after = Entry { instance: data.instance, value: data.value, data_version: version + 1, ..node };
             state.change(&key, Some(after), By::Client(client, sent));
-            Ok(())
+            if owner == Some(session) { Ok(()) } else { Err(Refused::NotOurs) }
         };
         self.base.client.request("set", set).await
     }
@@ -185,7 +188,9 @@ fn written(result: Result<Result<(), Refused>, Failure>, begun: bool) -> Result<
     match result {
         Ok(Ok(())) => Ok(()),
         Ok(Err(Refused::NoSession)) => Err(WriteError::SessionLost),
-        Ok(Err(Refused::NodeExists | Refused::NoNode | Refused::BadVersion)) => Err(WriteError::Contended),
+        Ok(Err(Refused::NodeExists | Refused::NoNode | Refused::BadVersion | Refused::NotOurs)) => {
+            Err(WriteError::Contended)
+        }
         Err(failure) => Err(failure.into_write(begun)),
     }
 }
