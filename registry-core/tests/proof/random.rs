@@ -135,6 +135,9 @@ fn a_seed_replays_to_the_same_trace() {
     let run = |seed| runtime::run(&format!("seed {seed}"), schedule(seed));
     let trace = |seed| run(seed).map_or_else(|(_, trace)| trace, |trace| trace);
     for seed in 1..=30 {
-        assert_eq!(trace(seed), trace(seed), "seed {seed}");
+        let (first, second) = (trace(seed), trace(seed));
+        let differing = first.iter().zip(&second).find(|(first, second)| first != second);
+        assert_eq!(differing, None, "seed {seed}");
+        assert_eq!(first.len(), second.len(), "seed {seed}");
     }
 }

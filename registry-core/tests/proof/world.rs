@@ -5,12 +5,14 @@
 //! through [`State::change`] and is recorded with who made it, so that the invariants can be judged afterwards.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use registry_core::store::{Key, Lineage, OwnerToken, Record, SessionId};
 use registry_core::{Info, Instance};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -22,7 +24,8 @@ pub(crate) struct ClientId(pub(crate) usize);
 pub(crate) struct World {
     state: Mutex<State>,
     wake: Notify,
-    news: watch::Sender<u64>,
+    /// Wakes all that wait for something to happen, in the order in which they began to wait.
+    news: Notify,
     start: Instant,
 }
 
@@ -126,6 +129,18 @@ pub(crate) enum By {
     BackDoor,
 }
 
+impl fmt::Display for By {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(client, sent) => write!(f, "handle {}, sent {:?} ago", client.0, sent.elapsed()),
+            Self::End(client) => write!(f, "the end of handle {}'s session", client.0),
+            Self::Expiry => f.write_str("expiry"),
+            Self::Wipe => f.write_str("wipe"),
+            Self::BackDoor => f.write_str("the back door"),
+        }
+    }
+}
+
 impl World {
     pub(crate) fn start() -> (Arc<Self>, Server) {
         let start = Instant::now();
@@ -144,8 +159,7 @@ impl World {
             last_request: 0,
             arriving: BTreeMap::new(),
         };
-        let world =
-            Arc::new(Self { state: Mutex::new(state), wake: Notify::new(), news: watch::Sender::new(0), start });
+        let world = Arc::new(Self { state: Mutex::new(state), wake: Notify::new(), news: Notify::new(), start });
         let served = world.clone();
         let server = tokio::spawn(async move {
             loop {
@@ -169,9 +183,9 @@ impl World {
         self.start
     }
 
-    /// Counts what happened, for those who wait for it.
-    pub(crate) fn news(&self) -> watch::Receiver<u64> {
-        self.news.subscribe()
+    /// Completes when something happens after this was called.
+    pub(crate) fn news(&self) -> Notified<'_> {
+        self.news.notified()
     }
 
     /// Lets a request arrive at `at`.
@@ -222,7 +236,7 @@ impl World {
 
     fn tell(&self) {
         self.wake.notify_one();
-        self.news.send_modify(|news| *news += 1);
+        self.news.notify_waiters();
     }
 
     /// Does all that is due, in the order in which it was due. Returns when the next thing is.
@@ -255,7 +269,7 @@ impl World {
         };
         drop(state);
         if happened {
-            self.news.send_modify(|news| *news += 1);
+            self.news.notify_waiters();
         }
         next
     }
@@ -285,7 +299,7 @@ impl State {
             }
             None => "-".into(),
         };
-        self.note(format_args!("world: {key}: {} -> {} by {by:?}", said(&before), said(&after)));
+        self.note(format_args!("world: {key}: {} -> {} by {by}", said(&before), said(&after)));
         self.history.push(Event { at: Instant::now(), key: key.clone(), by, before, after });
     }
 
@@ -344,7 +358,7 @@ impl State {
     }
 
     /// One line of what happened, for whoever reads a failure.
-    pub(crate) fn note(&mut self, line: std::fmt::Arguments<'_>) {
+    pub(crate) fn note(&mut self, line: fmt::Arguments<'_>) {
         let at = Instant::now().duration_since(self.start);
         let line = format!("{:>9.3} {line}", at.as_secs_f64());
         if self.live {

@@ -230,8 +230,8 @@ impl Session for LaggingSession {
 
     async fn signal(&self) -> Signal {
         let client = &self.base.client;
-        let mut news = client.world.news();
         loop {
+            let news = client.world.news();
             let reachable = client.cut() != Some(Cut::Silent) && client.cut() != Some(Cut::Refused);
             let up = client.world.lock().availability == Availability::Up;
             let wake = if reachable && up {
@@ -244,7 +244,7 @@ impl Session for LaggingSession {
             };
             tokio::select! {
                 biased;
-                _ = news.changed() => {}
+                () = news => {}
                 () = client.line_changed.notified() => {}
                 () = tokio::time::sleep_until(wake) => {}
             }

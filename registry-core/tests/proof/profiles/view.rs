@@ -140,8 +140,8 @@ impl SimView {
 impl View for SimView {
     async fn next(&mut self) -> Result<ViewChange, StoreError> {
         let client = self.client.clone();
-        let mut news = client.world.news();
         loop {
+            let news = client.world.news();
             if self.is_over() {
                 return Err(StoreError::unreachable("the view was cut off"));
             }
@@ -165,7 +165,7 @@ impl View for SimView {
             };
             tokio::select! {
                 biased;
-                _ = news.changed() => {}
+                () = news => {}
                 () = client.line_changed.notified() => {}
                 () = tokio::time::sleep_until(wake) => {}
             }
