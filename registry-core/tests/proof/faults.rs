@@ -140,7 +140,7 @@ impl Client {
 
     pub(crate) fn set_cut(&self, cut: Option<Cut>) {
         self.line().cut = cut;
-        self.world.with(|state| state.note(format_args!("handle {}: cut: {cut:?}", self.id.0)));
+        self.world.lock().note(format_args!("handle {}: cut: {cut:?}", self.id.0));
         self.line_changed.notify_waiters();
     }
 
@@ -235,15 +235,15 @@ impl Client {
             _ => line.random_fault(),
         };
         drop(line);
-        self.world.with(|state| {
-            match fault {
-                Some(fault) => state.note(format_args!("handle {}: {number} {name}: {fault:?}", self.id.0)),
-                None => state.note(format_args!("handle {}: {number} {name}", self.id.0)),
-            }
-            if fault == Some(Fault::LoseSession) {
-                state.lose(self.id);
-            }
-        });
+        let mut state = self.world.lock();
+        match fault {
+            Some(fault) => state.note(format_args!("handle {}: {number} {name}: {fault:?}", self.id.0)),
+            None => state.note(format_args!("handle {}: {number} {name}", self.id.0)),
+        }
+        drop(state);
+        if fault == Some(Fault::LoseSession) {
+            self.world.with(|state| state.lose(self.id));
+        }
         if fault == Some(Fault::DropCall) {
             self.drop_call.notify_waiters();
         }

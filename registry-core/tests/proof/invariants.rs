@@ -22,7 +22,7 @@ use registry_core::{Info, Instance, Snapshot};
 use tokio::time::Instant;
 
 use crate::profiles::Profile;
-use crate::sim::{Call, Ended, Item, Op, TTL};
+use crate::sim::{ATTEMPT, Call, Ended, Item, Op, TTL};
 use crate::world::{Ask, Asked, By, ClientId, Entry, Event};
 
 /// A clause that was broken, and how.
@@ -63,6 +63,8 @@ impl Past {
                 Op::Register(info) if call.ended_by(at) == Some(&Ended::Ok) => wanted = Some(info),
                 Op::Announce(info) if call.ended_by(at) != Some(&Ended::Refused) => wanted = Some(info),
                 Op::Register(_) | Op::Announce(_) => {}
+                // What the handle does at the moment of its death it may have done just before.
+                Op::Crash if call.began == at => {}
                 Op::Deregister(_) | Op::Close | Op::Crash => wanted = None,
             }
         }
@@ -100,9 +102,16 @@ impl Past {
                 broken(clause, what)
             }
             Asked::Remove => {
-                let withdrawing = own().any(|call| match call.op {
-                    Op::Deregister(_) | Op::Close => going_on(call),
-                    _ => false,
+                // A withdrawal goes on when its call failed or was dropped; what is announced meanwhile waits for it.
+                let withdrawing = self.calls.iter().enumerate().any(|(place, call)| {
+                    let mine = call.is_about(ask.client, &ask.key) && call.began <= ask.at;
+                    mine && match call.op {
+                        Op::Deregister(_) | Op::Close if going_on(call) => true,
+                        Op::Deregister(_) => {
+                            call.ended_by(ask.at) != Some(&Ended::Ok) && !self.is_claimed_after(place, ask)
+                        }
+                        _ => false,
+                    }
                 });
                 match self.wanted(ask.client, &ask.key, ask.at) {
                     Some(info) if !withdrawing => {
@@ -115,8 +124,26 @@ impl Past {
         }
     }
 
+    /// Whether a call after the one at `place` has made its claim before `ask`.
+    fn is_claimed_after(&self, place: usize, ask: &Ask) -> bool {
+        let later = self.calls[place + 1..].iter().filter(|call| call.is_about(ask.client, &ask.key));
+        let infos: Vec<&Info> = later
+            .filter_map(|call| match &call.op {
+                Op::Register(info) | Op::Announce(info) => Some(info),
+                _ => None,
+            })
+            .collect();
+        self.asks.iter().any(|past| {
+            let mine = past.client == ask.client && past.key == ask.key && past.at < ask.at;
+            mine && past.at >= self.calls[place].began
+                && matches!(&past.what, Asked::Claim(info) if infos.contains(&info))
+        })
+    }
+
     fn judge_event(&self, event: &Event) -> Judged {
-        let Some(victim) = event.before.as_ref().and_then(|entry| entry.owner) else { return Ok(()) };
+        // An entry that has expired is nobody's, also where the store still shows it.
+        let alive = event.before.as_ref().filter(|entry| entry.healthy);
+        let Some(victim) = alive.and_then(|entry| entry.owner) else { return Ok(()) };
         match event.by {
             By::End(client) if client != victim => broken(
                 "R6",
@@ -130,7 +157,7 @@ impl Past {
                         && ask.key == event.key
                         && matches!(ask.what, Asked::Claim(_))
                         && ask.at <= sent
-                        && sent <= ask.at + Duration::from_millis(50)
+                        && sent <= ask.at + ATTEMPT
                 });
                 if two_steps && (claiming || self.raced(event, victim, sent)) {
                     return Ok(());
@@ -321,9 +348,11 @@ impl Past {
         standing.filter(|entry| entry.healthy).map(|entry| (*entry.instance).clone()).collect()
     }
 
-    /// Whether nothing changed for this long.
+    /// Whether nothing that anybody can see changed for this long.
     pub(crate) fn is_quiet_for(&self, limit: Duration) -> bool {
-        self.history.last().is_none_or(|event| event.at + limit <= self.now)
+        let seen = |entry: &Option<Entry>| entry.as_ref().is_some_and(|entry| entry.healthy);
+        let last = self.history.iter().rev().find(|event| seen(&event.before) || seen(&event.after));
+        last.is_none_or(|event| event.at + limit <= self.now)
     }
 
     /// W2 at the end: the newest snapshot is the world.

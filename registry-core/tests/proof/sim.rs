@@ -18,13 +18,14 @@ use crate::world::{ClientId, Server, World};
 pub(crate) const TTL: Duration = Duration::from_secs(6);
 pub(crate) const OPERATION: Duration = Duration::from_secs(5);
 pub(crate) const ATTEMPT: Duration = Duration::from_secs(2);
-pub(crate) const AUDIT: Duration = Duration::from_secs(30);
+/// Twice the TTL, as by default.
+pub(crate) const AUDIT: Duration = Duration::from_secs(12);
 
 /// The contract's recovery bound: 5 s, one renewal interval and its answer limit; the writes of so few entries take milliseconds.
 pub(crate) const RECOVERY: Duration = Duration::from_millis(5_000 + 2_000 + 2_000 + 200);
 
 /// The longest audit interval, jitter included, and the recovery of what it finds.
-pub(crate) const AUDITED: Duration = Duration::from_millis(33_000 + 9_200);
+pub(crate) const AUDITED: Duration = Duration::from_millis(13_200 + 9_200);
 
 /// A fault planned for one request of one handle.
 #[derive(Clone, Copy, Debug)]
@@ -227,11 +228,11 @@ impl Sim {
 
     /// The owner dies: its calls are gone, and so is its handle.
     pub(crate) async fn crash(&mut self, member: usize) {
-        self.call_nothing(member, Op::Crash);
         for call in self.members[member].calls.drain(..) {
             call.abort();
             let _ = call.await;
         }
+        self.call_nothing(member, Op::Crash);
         self.forget(member);
     }
 
@@ -277,7 +278,7 @@ impl Sim {
     }
 
     pub(crate) fn note(&self, line: std::fmt::Arguments<'_>) {
-        self.world.with(|state| state.note(line));
+        self.world.lock().note(line);
     }
 
     /// Whether the planned fault was never met.
@@ -323,10 +324,10 @@ struct Recording {
 
 impl Recording {
     fn begin(journal: Arc<Mutex<Vec<Call>>>, world: Arc<World>, client: ClientId, op: Op) -> Self {
-        let history_before = world.with(|state| {
-            state.note(format_args!("user {}: {}", client.0, said(&op)));
-            state.history.len()
-        });
+        let mut state = world.lock();
+        state.note(format_args!("user {}: {}", client.0, said(&op)));
+        let history_before = state.history.len();
+        drop(state);
         let mut calls = journal.lock().unwrap();
         calls.push(Call { client, op, began: Instant::now(), history_before, end: None });
         let place = calls.len() - 1;
@@ -349,10 +350,10 @@ impl Recording {
         if call.end.is_some() {
             return;
         }
-        let history = self.world.with(|state| {
-            state.note(format_args!("user {}: {}: {result:?}", call.client.0, said(&call.op)));
-            state.history.len()
-        });
+        let mut state = self.world.lock();
+        state.note(format_args!("user {}: {}: {result:?}", call.client.0, said(&call.op)));
+        let history = state.history.len();
+        drop(state);
         call.end = Some(End { at: Instant::now(), history, result });
     }
 }

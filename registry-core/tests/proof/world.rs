@@ -41,6 +41,8 @@ pub(crate) struct State {
     /// Counts restarts and wipes: what was connected before is connected no more.
     pub(crate) epoch: u64,
     pub(crate) availability: Availability,
+    /// Counts what others can notice: changes of entries, ends of sessions.
+    happened: u64,
     /// Whether the trace is printed as it comes, for schedules that never end.
     live: bool,
     start: Instant,
@@ -152,6 +154,7 @@ impl World {
             trace: Vec::new(),
             epoch: 0,
             availability: Availability::Up,
+            happened: 0,
             live: std::env::var_os("PROOF_LIVE").is_some(),
             start,
             revision: 0,
@@ -242,7 +245,7 @@ impl World {
     /// Does all that is due, in the order in which it was due. Returns when the next thing is.
     fn turn(&self) -> Instant {
         let mut state = self.lock();
-        let mut happened = false;
+        let before = state.happened;
         let next = loop {
             let now = Instant::now();
             if state.availability == Availability::Frozen {
@@ -256,17 +259,14 @@ impl World {
                     if state.availability == Availability::Up {
                         request(&mut state);
                     }
-                    happened = true;
                 }
-                (_, Some(at)) if at <= now => {
-                    state.expire(now);
-                    happened = true;
-                }
+                (_, Some(at)) if at <= now => state.expire(now),
                 (arrival, expiry) => {
                     break arrival.into_iter().chain(expiry).min().unwrap_or(now + Duration::from_secs(3_600));
                 }
             }
         };
+        let happened = state.happened != before;
         drop(state);
         if happened {
             self.news.notify_waiters();
@@ -285,6 +285,7 @@ impl State {
     /// The only place where an entry changes.
     pub(crate) fn change(&mut self, key: &Key, after: Option<Entry>, by: By) {
         self.revision += 1;
+        self.happened += 1;
         let after = after.map(|entry| Entry { version: self.revision, ..entry });
         let before = match &after {
             Some(entry) => self.entries.insert(key.clone(), entry.clone()),
@@ -339,6 +340,7 @@ impl State {
     /// A session ends, and with it its entries.
     pub(crate) fn close(&mut self, session: SessionId, by: By) {
         self.sessions.remove(&session);
+        self.happened += 1;
         let keys: Vec<Key> = self.keys_where(|entry| entry.session == Some(session));
         keys.into_iter().for_each(|key| self.change(&key, None, by));
     }
