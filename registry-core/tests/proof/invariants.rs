@@ -57,16 +57,24 @@ impl Past {
 
     /// What `client` wants under `key` at `at`, by the calls that had ended: the fold over them in the order of their first polls.
     pub(crate) fn wanted(&self, client: ClientId, key: &Key, at: Instant) -> Option<&Info> {
-        let mut wanted = None;
+        self.wanted_about(client, key, at).pop().expect("invariant: there is one value at least")
+    }
+
+    /// The same at all moments that cannot be told apart from `at`: what is called and what is done at one instant has no order.
+    fn wanted_about(&self, client: ClientId, key: &Key, at: Instant) -> Vec<Option<&Info>> {
+        let mut wanted = vec![None];
         for call in self.calls.iter().filter(|call| call.is_about(client, key) && call.began <= at) {
-            match &call.op {
-                Op::Register(info) if call.ended_by(at) == Some(&Ended::Ok) => wanted = Some(info),
-                Op::Announce(info) if call.ended_by(at) != Some(&Ended::Refused) => wanted = Some(info),
-                Op::Register(_) | Op::Announce(_) => {}
-                // What the handle does at the moment of its death it may have done just before.
-                Op::Crash if call.began == at => {}
-                Op::Deregister(_) | Op::Close | Op::Crash => wanted = None,
+            let now = match &call.op {
+                Op::Register(info) if call.ended_by(at) == Some(&Ended::Ok) => Some(info),
+                Op::Announce(info) if call.ended_by(at) != Some(&Ended::Refused) => Some(info),
+                Op::Register(_) | Op::Announce(_) => continue,
+                Op::Deregister(_) | Op::Close | Op::Crash => None,
+            };
+            let at_once = call.began == at || call.end.as_ref().is_some_and(|end| end.at == at);
+            if !at_once {
+                wanted.clear();
             }
+            wanted.push(now);
         }
         wanted
     }
@@ -85,10 +93,11 @@ impl Past {
                 if justified { Ok(()) } else { broken("R6", what()) }
             }
             Asked::Restore(info) => {
-                let wanted = self.wanted(ask.client, &ask.key, ask.at);
-                if wanted == Some(info) {
+                let possible = self.wanted_about(ask.client, &ask.key, ask.at);
+                if possible.contains(&Some(info)) {
                     return Ok(());
                 }
+                let wanted = possible.into_iter().flatten().last();
                 // The answer of a call can be under way to its caller.
                 let answered =
                     own().any(|call| matches!(&call.op, Op::Register(called) if called == info) && going_on(call));
@@ -113,8 +122,9 @@ impl Past {
                         _ => false,
                     }
                 });
-                match self.wanted(ask.client, &ask.key, ask.at) {
-                    Some(info) if !withdrawing => {
+                let possible = self.wanted_about(ask.client, &ask.key, ask.at);
+                match possible.last().copied().flatten() {
+                    Some(info) if !withdrawing && !possible.contains(&None) => {
                         let weight = info.weight();
                         broken("R2", format!("handle {} removed {} but wants weight {weight}", ask.client.0, ask.key))
                     }

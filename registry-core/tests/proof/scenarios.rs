@@ -39,6 +39,7 @@ scenarios![
     registers,
     updates,
     deregisters,
+    deregisters_twice,
     registers_again,
     is_taken_over,
     is_taken_over_and_back,
@@ -69,6 +70,13 @@ async fn updates(sim: &mut Sim) {
 
 async fn deregisters(sim: &mut Sim) {
     sim.register(OWNER, &info(1, 10)).await;
+    sim.deregister(OWNER, &info(1, 10)).await;
+}
+
+async fn deregisters_twice(sim: &mut Sim) {
+    sim.register(OWNER, &info(1, 10)).await;
+    sim.deregister(OWNER, &info(1, 10)).await;
+    sim.pause(200).await;
     sim.deregister(OWNER, &info(1, 10)).await;
 }
 
