@@ -140,16 +140,15 @@ impl Client {
 
     pub(crate) fn set_cut(&self, cut: Option<Cut>) {
         self.line().cut = cut;
-        self.world.lock().note(format_args!("handle {}: cut: {cut:?}", self.id.0));
+        let mut state = self.world.lock();
+        state.note(format_args!("handle {}: cut: {cut:?}", self.id.0));
+        state.disturbed |= cut.is_some();
+        drop(state);
         self.line_changed.notify_waiters();
     }
 
     pub(crate) fn cut(&self) -> Option<Cut> {
         self.line().cut
-    }
-
-    pub(crate) fn requests(&self) -> u64 {
-        self.line().requests
     }
 
     /// Sessions and views of this handle that still exist.

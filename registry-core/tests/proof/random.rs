@@ -12,6 +12,7 @@ use crate::faults::Cut;
 use crate::invariants::Violation;
 use crate::profiles::Profile;
 use crate::runtime;
+use crate::scenarios::Bound;
 use crate::sim::{Op, Sim, info};
 use crate::world::Availability;
 
@@ -39,7 +40,8 @@ async fn schedule(seed: u64) -> Result<Vec<String>, (Violation, Vec<String>)> {
         let pause = [0, 3, 50, 1_000, 4_000][random.usize(..5)];
         tokio::time::sleep(Duration::from_millis(random.u64(0..=pause))).await;
     }
-    let judged = sim.judge(true).await;
+    let bound = if profile == Profile::Atomic || one_in == 0 { Bound::AuditWhereContested } else { Bound::Audit };
+    let judged = sim.judge(bound).await;
     let world = sim.world.clone();
     let left = sim.finish().await;
     let judged = judged.and_then(|()| match left {
@@ -77,7 +79,7 @@ async fn step(sim: &mut Sim, owners: &mut [usize; 2], random: &mut Rng, one_in: 
             sim.members[member].client.set_cut(Some(cut));
         }
         22..=24 => sim.members.iter().for_each(|member| member.client.set_cut(None)),
-        25 => sim.world.set_availability(Availability::Frozen),
+        25 => sim.world.set_availability([Availability::Frozen, Availability::Down][random.usize(..2)]),
         26 | 27 => sim.world.set_availability(Availability::Up),
         28 => sim.world.restart(random.bool()),
         29 => {

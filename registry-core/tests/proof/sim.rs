@@ -252,10 +252,6 @@ impl Sim {
         self.journal.lock().unwrap()
     }
 
-    pub(crate) fn is_live(&self, client: ClientId) -> bool {
-        self.members[client.0].handle.is_some()
-    }
-
     /// L6: whether each live handle says of its registrations what is true by now.
     pub(crate) fn judge_status(&self) -> Judged {
         let past = self.past();

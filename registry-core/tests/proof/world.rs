@@ -26,7 +26,6 @@ pub(crate) struct World {
     wake: Notify,
     /// Wakes all that wait for something to happen, in the order in which they began to wait.
     news: Notify,
-    start: Instant,
 }
 
 /// The task that serves a world. Dropping it stops the store.
@@ -41,6 +40,8 @@ pub(crate) struct State {
     /// Counts restarts and wipes: what was connected before is connected no more.
     pub(crate) epoch: u64,
     pub(crate) availability: Availability,
+    /// Whether anything happened to the store that no handle asked for.
+    pub(crate) disturbed: bool,
     /// Counts what others can notice: changes of entries, ends of sessions.
     happened: u64,
     /// Whether the trace is printed as it comes, for schedules that never end.
@@ -154,6 +155,7 @@ impl World {
             trace: Vec::new(),
             epoch: 0,
             availability: Availability::Up,
+            disturbed: false,
             happened: 0,
             live: std::env::var_os("PROOF_LIVE").is_some(),
             start,
@@ -162,7 +164,7 @@ impl World {
             last_request: 0,
             arriving: BTreeMap::new(),
         };
-        let world = Arc::new(Self { state: Mutex::new(state), wake: Notify::new(), news: Notify::new(), start });
+        let world = Arc::new(Self { state: Mutex::new(state), wake: Notify::new(), news: Notify::new() });
         let served = world.clone();
         let server = tokio::spawn(async move {
             loop {
@@ -179,11 +181,6 @@ impl World {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("invariant: nothing panics while it holds the world")
-    }
-
-    /// When the world began.
-    pub(crate) fn began(&self) -> Instant {
-        self.start
     }
 
     /// Completes when something happens after this was called.
@@ -216,6 +213,7 @@ impl World {
     pub(crate) fn set_availability(&self, availability: Availability) {
         self.with(|state| {
             state.note(format_args!("store: {availability:?}"));
+            state.disturbed |= availability != Availability::Up;
             state.availability = availability;
         });
     }
@@ -225,6 +223,7 @@ impl World {
         self.with(|state| {
             state.note(format_args!("store: restarted, wiped: {wiped}"));
             state.epoch += 1;
+            state.disturbed = true;
             state.arriving.clear();
             state.availability = Availability::Up;
             if wiped {
@@ -287,6 +286,7 @@ impl State {
         self.revision += 1;
         self.happened += 1;
         let after = after.map(|entry| Entry { version: self.revision, ..entry });
+        self.disturbed |= by == By::BackDoor;
         let before = match &after {
             Some(entry) => self.entries.insert(key.clone(), entry.clone()),
             None => self.entries.remove(key),

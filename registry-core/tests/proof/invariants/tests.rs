@@ -1,0 +1,1 @@
+//! A history that breaks each clause, and the same one mended.
