@@ -59,7 +59,8 @@ impl Past {
     /// may have restored theirs.
     fn rightful(&self, key: &Key, wanting: &[(ClientId, &Info)]) -> Option<ClientId> {
         let calls = self.calls.iter().filter(|call| call.key().as_ref() == Some(key));
-        let claims = calls.filter(|call| matches!(call.op, Op::Register(_) | Op::Announce(_)));
+        let refused = |call: &Call| call.end.as_ref().is_some_and(|end| end.result == Ended::Refused);
+        let claims = calls.filter(|call| matches!(call.op, Op::Register(_) | Op::Announce(_)) && !refused(call));
         let claims: Vec<&Call> = claims.collect();
         let last = claims.last()?;
         let overlaps = claims[..claims.len() - 1]

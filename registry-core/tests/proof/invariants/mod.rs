@@ -21,6 +21,7 @@
 mod calls;
 mod calm;
 mod end;
+#[cfg(test)]
 mod tests;
 mod watches;
 mod writes;

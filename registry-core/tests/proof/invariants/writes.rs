@@ -115,7 +115,7 @@ impl Past {
             }
             By::Client(client, sent) if client != victim => {
                 let claims = self.asks.iter().rev().filter(|ask| ask.client == client && ask.key == event.key);
-                let last = claims.filter(|ask| ask.at <= sent).max_by_key(|ask| ask.at);
+                let last = claims.filter(|ask| ask.at <= sent && sent <= ask.at + ATTEMPT).max_by_key(|ask| ask.at);
                 let claimed = last.is_some_and(|ask| matches!(ask.what, Asked::Claim(_)));
                 if claimed || (self.profile != Profile::Atomic && self.raced(event, victim, sent)) {
                     return Ok(());
