@@ -7,15 +7,17 @@ use tokio::time::Instant;
 
 use super::{Judged, Past, broken};
 use crate::profiles::Profile;
-use crate::sim::{ATTEMPT, Call, Ended, Op};
+use crate::sim::{ATTEMPT, Call, Ended, OPERATION, Op};
 use crate::world::{Ask, Asked, By, ClientId, Event};
 
 impl Past {
     pub(super) fn judge_ask(&self, ask: &Ask) -> Judged {
         let own = || self.calls.iter().filter(|call| call.is_about(ask.client, &ask.key) && call.began <= ask.at);
-        let gone = own().find(|call| {
-            let over = matches!(call.op, Op::Close | Op::Crash);
-            over && call.end.as_ref().is_some_and(|end| end.at < ask.at)
+        // A close goes on when its future was dropped.
+        let gone = own().find(|call| match (&call.op, &call.end) {
+            (Op::Close, Some(end)) if end.result == Ended::Dropped => end.at + OPERATION < ask.at,
+            (Op::Close | Op::Crash, Some(end)) => end.at < ask.at,
+            _ => false,
         });
         if let Some(call) = gone {
             return broken("R9", format!("handle {} wrote {} after {:?}", ask.client.0, ask.key, call.op));
