@@ -1,6 +1,7 @@
 //! The keeper's task: one loop that owns all state of a handle.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,13 +29,16 @@ pub(super) const MISSING_PAUSE: Duration = Duration::from_secs(1);
 /// How many commands are taken in before work is started: a burst of calls makes full batches.
 const COMMANDS_AT_ONCE: usize = 1024;
 
+/// The identities of a handle. The hash is not random, so that in a test the order of work is a function of the seed; the keys are the program's own.
+pub(super) type Slots = HashMap<Key, Slot, BuildHasherDefault<DefaultHasher>>;
+
 pub(super) struct Actor {
     pub(super) store: Arc<dyn Store>,
     pub(super) capabilities: Capabilities,
     pub(super) options: HandleOptions,
     pub(super) board: Arc<Board>,
     pub(super) lineage: Lineage,
-    pub(super) slots: HashMap<Key, Slot>,
+    pub(super) slots: Slots,
     pub(super) link: Link,
     pub(super) epoch: Epoch,
     /// Back-off of opening and of renewing.
@@ -72,7 +76,7 @@ impl Actor {
             capabilities: store.capabilities(),
             store,
             lineage: Lineage::new(OwnerToken::random()),
-            slots: HashMap::new(),
+            slots: Slots::default(),
             link: Link::Down { retry_at: now },
             epoch: Epoch(0),
             backoff: Backoff::new(options.backoff_cap),
@@ -104,13 +108,20 @@ impl Actor {
             }
             let wake = self.next_wake();
             tokio::select! {
+                // Not at random, so that in a test the order of work is a function of the seed. Neither side waits for the other for long.
+                biased;
+                Some(done) = self.operations.next(), if !self.operations.is_empty() => {
+                    self.settle(done);
+                    if let Ok(command) = self.inbox.try_recv() {
+                        self.take_in(command);
+                    }
+                }
                 command = self.inbox.recv(), if !orphaned => match command {
                     Some(command) => self.take_in(command),
                     // The last clone of the handle is gone: a crash, unless it is being closed (R9).
                     None if self.closing.is_none() => return,
                     None => orphaned = true,
                 },
-                Some(done) = self.operations.next(), if !self.operations.is_empty() => self.settle(done),
                 signalled = self.link.signalled() => self.settle(signalled),
                 () = tokio::time::sleep_until(wake) => {}
             }

@@ -84,6 +84,10 @@ impl Actor {
                 slot.unseen.clear();
                 slot.stood = false;
                 slot.beat_at = None;
+                // An earlier write may have taken effect since the store was last asked.
+                if slot.believed == Believed::Nothing && slot.unfenced.is_some() {
+                    slot.believed = Believed::Unsure;
+                }
             }
         }
         slot.call = Some(call);

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::actor::{Actor, MISSING_PAUSE};
+use super::actor::{Actor, MISSING_PAUSE, Slots};
 use super::link::{Epoch, Link, Up};
 use super::operations::PutDone;
-use super::slot::{Believed, CallKind, Slot};
+use super::slot::{Believed, CallKind};
 use crate::error::ErrorKind;
 use crate::metrics;
 use crate::status::HandleState;
@@ -472,7 +472,7 @@ impl Actor {
     }
 }
 
-fn slot_call<'a>(slots: &'a mut std::collections::HashMap<Key, Slot>, key: &Key) -> Option<&'a mut super::slot::Call> {
+fn slot_call<'a>(slots: &'a mut Slots, key: &Key) -> Option<&'a mut super::slot::Call> {
     slots.get_mut(key)?.call.as_mut().filter(|call| matches!(call.kind, CallKind::Deregister))
 }
 
