@@ -152,9 +152,8 @@ impl Keeper {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::closed("deregister").about(identity(info)));
         }
-        // Only the identity counts: what could never be registered is not held.
-        let bare = Info::builder(info.service().as_str()).address(info.address()).build();
-        let Some(record) = bare.ok().and_then(|bare| self.store.encode(&bare).ok()) else { return Ok(()) };
+        // What could never be registered is not held.
+        let Some(record) = self.encode_identity(info) else { return Ok(()) };
         let (reply, answer) = oneshot::channel();
         let deadline = start + self.options.operation_timeout;
         self.send(Command::Deregister { call: self.call_id(), record, deadline, reply }, "deregister")?;
@@ -183,8 +182,7 @@ impl Keeper {
     }
 
     pub(crate) fn registration(&self, info: &Info) -> Option<watch::Receiver<RegistrationStatus>> {
-        let record = self.store.encode(info).ok()?;
-        self.board.registration(record.key())
+        self.board.registration(self.encode_identity(info)?.key())
     }
 
     pub(crate) fn registrations(&self) -> Vec<RegistrationStatus> {
@@ -206,6 +204,12 @@ impl Keeper {
             return Err(refused(refusal.with_limit(format!("at most {MAX_ENTRY} bytes an entry"))));
         }
         Ok(record)
+    }
+
+    /// The record of the identity alone, whatever the other fields say.
+    fn encode_identity(&self, info: &Info) -> Option<Record> {
+        let bare = Info::builder(info.service().as_str()).address(info.address()).build().ok()?;
+        self.store.encode(&bare).ok()
     }
 
     fn send(&self, command: Command, operation: &'static str) -> Result<(), Error> {

@@ -8,6 +8,9 @@ use super::*;
 use crate::store::Signal;
 use crate::{Handle, Resolver};
 
+/// A weight that the store refuses.
+const TOO_HEAVY: u32 = 70_000;
+
 /// A store whose operations do what a test tells them, and nothing else.
 #[derive(Default)]
 struct Odd {
@@ -42,6 +45,9 @@ impl Store for OddStore {
     }
 
     fn encode(&self, info: &Info) -> Result<Record, InvalidField> {
+        if info.weight() == TOO_HEAVY {
+            return Err(InvalidField::new("weight", "is too heavy"));
+        }
         MapStore::default().encode(info)
     }
 
@@ -285,4 +291,11 @@ fn a_first_close_after_the_runtime_ended_is_no_success() {
     let error = second.block_on(keeper.close()).unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::Closed, Outcome::Unknown));
     second.block_on(keeper.close()).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_is_found_by_identity_whatever_the_other_fields_say() {
+    let keeper = odd(&Arc::new(Odd::default())).await;
+    keeper.register(&info(1, 3)).await.unwrap();
+    assert!(keeper.registration(&info(1, TOO_HEAVY)).is_some());
 }
