@@ -14,7 +14,7 @@ use super::board::{Board, RegistrationTrouble};
 use super::close::Closing;
 use super::link::{Epoch, Link};
 use super::log::KeeperLog;
-use super::operations::{self, Done, Operation};
+use super::operations::{self, Done, Operation, Write};
 use super::slot::{Slot, Step};
 use super::{Command, link};
 use crate::backoff::Backoff;
@@ -324,7 +324,8 @@ impl Actor {
                     None => continue,
                     Some(Step::Put(record, guard, call)) => {
                         slot.grant_time(now, last_answer, operation_timeout);
-                        puts.push((Put { record, guard }, call));
+                        let call = call.and_then(|id| slot.caller(id));
+                        puts.push(Write { put: Put { record, guard }, call });
                     }
                     Some(Step::Remove(record)) => {
                         slot.grant_time(now, last_answer, operation_timeout);
@@ -351,7 +352,7 @@ impl Actor {
         }
     }
 
-    fn launch(&mut self, puts: Vec<(Put, Option<super::slot::CallId>)>, removes: Vec<Record>, inspects: Vec<Record>) {
+    fn launch(&mut self, puts: Vec<Write>, removes: Vec<Record>, inspects: Vec<Record>) {
         let Some(up) = self.link.up() else { return };
         let (session, epoch, limit) = (&up.session, up.epoch, self.options.attempt_timeout);
         let ours = &self.lineage;

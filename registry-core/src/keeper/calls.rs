@@ -15,9 +15,9 @@ impl Actor {
             return self.refuse(command);
         }
         match command {
-            Command::Register { call, record, deadline, reply, seen } => {
+            Command::Register { call, record, deadline, reply, caller } => {
                 let key = record.key().clone();
-                self.enqueue(&key, call, CallKind::Register(record, seen), deadline, Some(reply));
+                self.enqueue(&key, call, CallKind::Register(record, caller), deadline, Some(reply));
             }
             Command::Deregister { call, record, deadline, reply } => {
                 if !self.slots.contains_key(record.key()) {
@@ -124,6 +124,7 @@ impl Actor {
         if let Some(mut call) = slot.call.take_if(|call| call.deadline <= now && call.reply.is_some()) {
             let error = overdue(&call, key, &link_error, busy);
             let uncertain = call.uncertain || busy;
+            call.give_up();
             call.answer(Err(error));
             if matches!(call.kind, CallKind::Register(..)) && uncertain {
                 self.fall_back(key);

@@ -40,6 +40,7 @@ impl Actor {
                     CallKind::Register(..) => {
                         uncertain |= busy || call.uncertain;
                         let outcome = if busy { Outcome::Unknown } else { call.outcome() };
+                        call.give_up();
                         call.answer(Err(Error::closed("register").with_outcome(outcome).about(&key)));
                     }
                     // Closing withdraws it; whether that worked is the answer of `close`.

@@ -7,6 +7,7 @@
 
 mod actor;
 mod board;
+mod caller;
 mod calls;
 mod close;
 mod link;
@@ -26,6 +27,7 @@ use tokio::time::Instant;
 
 use self::actor::Actor;
 use self::board::Board;
+use self::caller::Caller;
 use self::slot::CallId;
 use crate::error::{Error, ErrorKind, InvalidField, Outcome};
 use crate::handle::HandleOptions;
@@ -43,8 +45,7 @@ enum Command {
         record: Record,
         deadline: Instant,
         reply: Reply,
-        /// Set when the caller has taken the reply.
-        seen: Arc<AtomicBool>,
+        caller: Arc<Caller>,
     },
     Announce {
         call: CallId,
@@ -123,14 +124,14 @@ impl Keeper {
         let key = record.key().clone();
         let (reply, answer) = oneshot::channel();
         let deadline = start + self.options.operation_timeout;
-        let seen = Arc::new(AtomicBool::new(false));
-        self.send(Command::Register { call, record, deadline, reply, seen: seen.clone() }, "register")?;
-        let mut guard = AbandonOnDrop { keeper: self, key: Some(key), call };
+        let caller = Arc::new(Caller::default());
+        self.send(Command::Register { call, record, deadline, reply, caller: caller.clone() }, "register")?;
+        let mut guard = AbandonOnDrop { keeper: self, key: Some(key), call, caller };
         let result = answer
             .await
             .unwrap_or_else(|_| Err(ended("register").with_outcome(Outcome::Unknown).about(identity(info))));
         guard.key = None;
-        seen.store(true, Ordering::Release);
+        guard.caller.see();
         result
     }
 
@@ -232,11 +233,13 @@ struct AbandonOnDrop<'a> {
     keeper: &'a Keeper,
     key: Option<Key>,
     call: CallId,
+    caller: Arc<Caller>,
 }
 
 impl Drop for AbandonOnDrop<'_> {
     fn drop(&mut self) {
         if let Some(key) = self.key.take() {
+            self.caller.leave();
             let _ = self.keeper.commands.send(Command::Abandon { key, call: self.call });
         }
     }

@@ -192,8 +192,8 @@ impl Actor {
     fn registered(&mut self, key: &Key, record: Record) {
         let Some(slot) = self.slots.get_mut(key) else { return };
         let Some(mut call) = slot.call.take() else { return };
-        if let CallKind::Register(_, seen) = &call.kind {
-            slot.commit(call.id, record, seen.clone());
+        if let CallKind::Register(_, caller) = &call.kind {
+            slot.commit(call.id, record, caller.clone());
         }
         self.stands(key);
         call.answer(Ok(()));

@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Reply;
+use super::caller::Caller;
 use crate::backoff::Backoff;
 use crate::error::{Error, Outcome};
 use crate::status::{RegistrationState, Trouble};
@@ -34,8 +34,7 @@ pub(super) struct Call {
 }
 
 pub(super) enum CallKind {
-    /// With a flag that is set when its caller has taken the answer.
-    Register(Record, Arc<AtomicBool>),
+    Register(Record, Arc<Caller>),
     Deregister,
     /// Over as soon as its turn comes: from then on the registration is wanted (R10).
     Announce(Record),
@@ -53,6 +52,13 @@ impl Call {
     pub(super) fn answer(&mut self, result: Result<(), Error>) {
         if let Some(reply) = self.reply.take() {
             let _ = reply.send(result);
+        }
+    }
+
+    /// Ends the attempts of a call that is about to be answered with an error.
+    pub(super) fn give_up(&self) {
+        if let CallKind::Register(_, caller) = &self.kind {
+            caller.leave();
         }
     }
 
@@ -86,7 +92,7 @@ pub(super) struct Wanted {
 pub(super) struct Unseen {
     pub(super) id: CallId,
     /// Set when the answer was taken.
-    pub(super) seen: Arc<AtomicBool>,
+    pub(super) caller: Arc<Caller>,
     /// What was wanted before it.
     pub(super) before: Option<Wanted>,
 }
@@ -263,10 +269,10 @@ impl Slot {
     }
 
     /// `record` is wanted from now on; what was wanted before is kept until the caller of `id` has seen its answer.
-    pub(super) fn commit(&mut self, id: CallId, record: Record, seen: Arc<AtomicBool>) {
+    pub(super) fn commit(&mut self, id: CallId, record: Record, caller: Arc<Caller>) {
         let before = self.wanted.replace(Wanted { record, claim: false });
-        self.unseen.retain(|unseen| !unseen.seen.load(Ordering::Acquire));
-        self.unseen.push(Unseen { id, seen, before });
+        self.unseen.retain(|unseen| !unseen.caller.has_seen());
+        self.unseen.push(Unseen { id, caller, before });
     }
 
     /// The answer of `id` was never taken: whether that changes what is wanted.
@@ -279,6 +285,14 @@ impl Slot {
             None => self.wanted = before,
         }
         at == self.unseen.len()
+    }
+
+    /// The caller of the `register` under way.
+    pub(super) fn caller(&self, id: CallId) -> Option<(CallId, Arc<Caller>)> {
+        match &self.call.as_ref()?.kind {
+            CallKind::Register(_, caller) => Some((id, caller.clone())),
+            _ => None,
+        }
     }
 
     /// Remembers that a write may still take effect.
