@@ -1,6 +1,7 @@
 //! A fresh runtime with paused time for each run, and an eye on runs that never end.
 
 use std::future::Future;
+use std::io::Write;
 use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,9 @@ fn watch() {
         std::thread::sleep(Duration::from_secs(1));
         let stuck = UNDER_WAY.lock().unwrap().iter().find(|(_, began)| began.elapsed() > STUCK).cloned();
         if let Some((again, _)) = stuck {
-            eprintln!("a schedule spins while time stands still\n    PROOF_LIVE=1 {again} -- --nocapture");
+            // Not `eprintln!`: what a test prints is lost when the process ends.
+            let said = format!("a schedule spins while time stands still\n    PROOF_LIVE=1 {again} -- --nocapture\n");
+            let _ = std::io::stderr().write_all(said.as_bytes());
             std::process::exit(101);
         }
     }

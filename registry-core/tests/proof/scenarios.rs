@@ -50,6 +50,10 @@ scenarios![
     announces,
     is_wiped,
     is_frozen,
+    fails_to_register,
+    fails_to_update,
+    fails_to_deregister,
+    drops_an_update,
     is_cut_off,
     is_removed_by_hand,
     is_changed_by_hand,
@@ -149,6 +153,43 @@ async fn is_frozen(sim: &mut Sim) {
     sim.world.set_availability(Availability::Up);
     sim.join(OWNER).await;
     sim.pause(1_000).await;
+}
+
+/// Longer than any call lasts, and shorter than the TTL: everything that was sent arrives in the end.
+const FROZEN: u64 = 5_300;
+
+async fn frozen(sim: &mut Sim, op: Op) {
+    sim.world.set_availability(Availability::Frozen);
+    sim.start(OWNER, op);
+    sim.pause(FROZEN).await;
+    sim.world.set_availability(Availability::Up);
+    sim.join(OWNER).await;
+    sim.pause(500).await;
+}
+
+async fn fails_to_register(sim: &mut Sim) {
+    frozen(sim, Op::Register(info(1, 10))).await;
+}
+
+async fn fails_to_update(sim: &mut Sim) {
+    sim.register(OWNER, &info(1, 10)).await;
+    frozen(sim, Op::Register(info(1, 11))).await;
+}
+
+async fn fails_to_deregister(sim: &mut Sim) {
+    sim.register(OWNER, &info(1, 10)).await;
+    frozen(sim, Op::Deregister(info(1, 10))).await;
+}
+
+async fn drops_an_update(sim: &mut Sim) {
+    sim.register(OWNER, &info(1, 10)).await;
+    sim.world.set_availability(Availability::Frozen);
+    sim.start(OWNER, Op::Register(info(1, 11)));
+    sim.pause(300).await;
+    sim.members[OWNER].client.drop_call.notify_waiters();
+    sim.pause(300).await;
+    sim.world.set_availability(Availability::Up);
+    sim.pause(500).await;
 }
 
 async fn is_cut_off(sim: &mut Sim) {

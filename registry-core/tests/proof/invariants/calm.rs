@@ -5,7 +5,7 @@ use std::time::Duration;
 use registry_core::store::Key;
 
 use super::{Judged, Past, broken};
-use crate::sim::{Ended, Item, Op};
+use crate::sim::{Call, Ended, Item, Op};
 use crate::world::{By, ClientId};
 
 /// By when a call ends while nothing is wrong: a takeover, too, which waits for no TTL.
@@ -40,7 +40,10 @@ impl Past {
 
     fn judge_seams_of(&self, key: &Key, items: &[Item]) -> Judged {
         let address = key.as_str().split_once('/').expect("keys are made by key_of").1;
-        let withdrawals = self.calls.iter().filter(|call| !matches!(call.op, Op::Register(_) | Op::Announce(_)));
+        // A register that failed is taken back.
+        let failed = |call: &Call| call.end.as_ref().is_none_or(|end| end.result != Ended::Ok);
+        let withdraws = |call: &&Call| !matches!(call.op, Op::Register(_) | Op::Announce(_)) || failed(call);
+        let withdrawals = self.calls.iter().filter(withdraws);
         let withdrawals = withdrawals.filter(|call| call.key().is_none_or(|own| own == *key)).map(|call| call.began);
         let by_hand = self.history.iter().filter(|event| event.key == *key && event.by == By::BackDoor);
         let first = withdrawals.chain(by_hand.map(|event| event.at)).min();
