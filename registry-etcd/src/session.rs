@@ -29,7 +29,7 @@ pub(crate) struct EtcdSession {
     lease: i64,
     ttl: Duration,
     /// The open stream; taken out while it is in use, so that an answer that nobody waited for is never taken for a later one.
-    keep_alive: Mutex<Option<KeepAlive>>,
+    keep_alive: Mutex<Option<Box<KeepAlive>>>,
     /// `None` when we may not read it: then fencing takes a new lease.
     fence: Option<Fence>,
 }
@@ -192,13 +192,14 @@ impl Session for EtcdSession {
     }
 
     async fn remove(&self, batch: &[Record], ours: &Lineage) -> Vec<Result<Removed, WriteError>> {
+        let fence = self.present_fence();
         let keys: Vec<&str> = batch.iter().map(|record| record.key().as_str()).collect();
         let read = self.read(&keys, What::NoValues).await;
         let judge = |(record, stored): (&Record, Result<Option<Stored>, Failure>)| match stored {
             Ok(stored) => self.removable(record, stored.as_ref(), ours).map_err(Ok),
             Err(failure) => Err(Err(failure.not_applied().into_write_error())),
         };
-        self.settle(None, batch.iter().zip(read).map(judge).collect(), Removed::Gone).await
+        self.settle(fence.as_ref(), batch.iter().zip(read).map(judge).collect(), Removed::Gone).await
     }
 
     async fn inspect(&self, records: &[Record], ours: &Lineage) -> Result<Vec<Standing>, SessionError> {

@@ -240,7 +240,7 @@ fn of_connection(status: &Status) -> Option<Failure> {
 }
 
 fn is_connect_error(status: &Status) -> bool {
-    sources(status).any(|source| source.is::<tonic::ConnectError>())
+    sources(status).any(<dyn StdError>::is::<tonic::ConnectError>)
 }
 
 fn is_transport(status: &Status) -> bool {

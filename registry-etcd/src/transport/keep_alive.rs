@@ -15,7 +15,7 @@ pub(crate) struct KeepAlive {
 #[derive(Debug)]
 pub(crate) enum Renewed {
     /// The lease has its full TTL again.
-    Alive(KeepAlive),
+    Alive(Box<KeepAlive>),
     /// etcd does not know the lease.
     Lost,
 }
@@ -24,7 +24,7 @@ impl KeepAlive {
     /// Opens a stream, which is one round trip.
     pub(super) async fn open(client: Client, link: u64, lease: i64) -> Result<Renewed, Error> {
         match client.lease_client().keep_alive(lease).await {
-            Ok((keeper, answers)) => Ok(Renewed::Alive(Self { keeper, answers, link })),
+            Ok((keeper, answers)) => Ok(Renewed::Alive(Box::new(Self { keeper, answers, link }))),
             Err(Error::LeaseKeepAliveError(text)) if text == "lease not found" => Ok(Renewed::Lost),
             Err(error) => Err(error),
         }

@@ -94,7 +94,7 @@ impl Transport {
     }
 
     /// One keep-alive round trip: on `open` if it is there and not broken, else on a new stream.
-    pub(crate) async fn keep_alive(&self, lease: i64, open: Option<KeepAlive>) -> Result<Renewed, Failure> {
+    pub(crate) async fn keep_alive(&self, lease: i64, open: Option<Box<KeepAlive>>) -> Result<Renewed, Failure> {
         if let Some(mut stream) = open {
             let number = stream.link;
             match self.leases.judged(number, "the lease stream", stream.round_trip()).await {
@@ -152,7 +152,7 @@ impl Transport {
             async move { client.kv_client().max_decoding_message_size(MAX_ANSWER).get(folder, Some(options)).await }
         });
         let mut answer = answer.await?;
-        let revision = answer.header().map_or(0, |header| header.revision());
+        let revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
         Ok(Listed { entries: answer.take_kvs().into_iter().map(Stored::from).collect(), revision })
     }
 
