@@ -81,6 +81,11 @@ impl Config {
         self.answered.load(Ordering::Relaxed)
     }
 
+    /// Whether etcd knows us by a user or a certificate, so that it may permit us less tomorrow.
+    pub(crate) fn presents_identity(&self) -> bool {
+        self.user.is_some() || self.tls_with_identity() == Some(true)
+    }
+
     /// Whether there is TLS, and then whether we show a certificate.
     pub(crate) fn tls_with_identity(&self) -> Option<bool> {
         self.tls.as_ref().map(|tls| tls.certificate.is_some())
