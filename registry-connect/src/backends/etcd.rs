@@ -1,6 +1,6 @@
 //! `etcd://user:password@host:port,host:port/prefix`: etcd; without a prefix Kitex's.
 
-use registry_core::{Error, Handle, HandleOptions};
+use registry_core::{Error, HandleOptions};
 use registry_etcd::{Options, Tls};
 
 use crate::connector::{Backend, Opening};

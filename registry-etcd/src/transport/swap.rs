@@ -1,7 +1,7 @@
 //! Compare and swap: several changes in one transaction, under one condition each.
 //!
-//! The transaction is flat: etcd before 3.5.28 does not check permissions inside nested ones, so that nesting would write where the role may not, until the
-//! server is updated.
+//! The transaction is flat. Inside nested ones etcd 3.5.16 checks no permissions (GHSA-rfx7-8w68-q57q): what worked only there would fail after an update
+//! of the server.
 
 use std::sync::Arc;
 
