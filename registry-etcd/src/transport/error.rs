@@ -7,6 +7,9 @@ use registry_core::ErrorKind;
 use registry_core::store::{Applied, SessionError, StoreError, WriteError};
 use tonic::{Code, Status};
 
+#[cfg(test)]
+mod tests;
+
 /// A request that failed: what can be done about it, and whether it can have had an effect.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
