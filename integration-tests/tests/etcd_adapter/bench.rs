@@ -20,7 +20,7 @@ pub(crate) struct Bench {
 }
 
 pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
-type Body = fn(Bench) -> Pin<Box<dyn Future<Output = Outcome>>>;
+pub(crate) type Body = fn(Bench) -> Pin<Box<dyn Future<Output = Outcome>>>;
 
 /// A test of the name `module::function`.
 macro_rules! tests {
@@ -35,22 +35,30 @@ pub(crate) use tests;
 
 /// Runs `body` on a runtime of its own.
 pub(crate) fn trial(name: &str, body: Body) -> Trial {
-    let url = std::env::var("REGISTRY_TEST_ETCD").ok();
+    trial_on(&["REGISTRY_TEST_ETCD"], name, body)
+}
+
+/// The same, for a test that needs all these variables.
+pub(crate) fn trial_on(variables: &[&'static str], name: &str, body: Body) -> Trial {
+    let missing = variables.iter().find(|variable| std::env::var_os(variable).is_none()).copied();
     let required = std::env::var("REGISTRY_TEST_REQUIRE").is_ok_and(|list| list.split(',').any(|one| one == "etcd"));
-    let ignored = url.is_none() && !required;
-    let shown = if ignored { format!("{name} (REGISTRY_TEST_ETCD names no etcd)") } else { name.to_owned() };
-    Trial::test(shown, move || {
-        let Some(url) = url else {
-            return Err("REGISTRY_TEST_ETCD names no etcd, and REGISTRY_TEST_REQUIRE wants one".into());
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let run = async {
-            let door = etcd_client::Client::connect([&url], None).await?;
-            body(Bench { url, prefix: fresh_prefix(), door }).await
-        };
-        runtime.block_on(run).map_err(|error| Failed::from(error.to_string()))
+    let shown = match missing {
+        Some(variable) if !required => format!("{name} ({variable} is not set)"),
+        _ => name.to_owned(),
+    };
+    let run = move || match missing {
+        Some(variable) => Err(format!("{variable} is not set, and REGISTRY_TEST_REQUIRE wants etcd").into()),
+        None => run(body).map_err(|error| Failed::from(error.to_string())),
+    };
+    Trial::test(shown, run).with_ignored_flag(missing.is_some() && !required)
+}
+
+fn run(body: Body) -> Outcome {
+    let url = std::env::var("REGISTRY_TEST_ETCD")?;
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let door = etcd_client::Client::connect([&url], None).await?;
+        body(Bench { url, prefix: fresh_prefix(), door }).await
     })
-    .with_ignored_flag(ignored)
 }
 
 fn fresh_prefix() -> String {
