@@ -45,19 +45,20 @@ impl EtcdSession {
         transport.start_afresh();
         // Whole seconds, never fewer than asked for.
         let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
-        let granted = transport.grant(i64::try_from(seconds).unwrap_or(i64::MAX)).await?;
-        let key: Arc<str> = prefix.fence(granted.id).into();
-        let fence = match transport.read(&[&key], What::NoValues).await {
-            Ok(_) => Some(Fence { key, revision: AtomicI64::new(0) }),
-            Err(failure) if failure.is_not_permitted() => None,
+        // Whether we may read fences, asked before there is a lease that a failure would leave behind.
+        let readable = match transport.read(&[&prefix.fence(0)], What::NoValues).await {
+            Ok(_) => true,
+            Err(failure) if failure.is_not_permitted() => false,
             Err(failure) => return Err(failure),
         };
+        let granted = transport.grant(i64::try_from(seconds).unwrap_or(i64::MAX)).await?;
+        let fence = Fence { key: prefix.fence(granted.id).into(), revision: AtomicI64::new(0) };
         Ok(Self {
             transport,
             lease: granted.id,
             ttl: Duration::from_secs(granted.seconds.unsigned_abs()),
             keep_alive: Mutex::default(),
-            fence,
+            fence: readable.then_some(fence),
         })
     }
 
