@@ -43,7 +43,7 @@ pub struct HandleOptions {
     pub ttl: Duration,
     /// Within what time every call ends. Default 5 s.
     pub operation_timeout: Duration,
-    /// Within what time one attempt of the background work ends. Default 2 s.
+    /// Within what time one attempt ends; at most the operation timeout. Default 2 s.
     pub attempt_timeout: Duration,
     /// The longest pause between two attempts. The pauses grow from a fiftieth of it, with full jitter. Default 2 s.
     pub backoff_cap: Duration,
@@ -115,8 +115,10 @@ impl Handle {
     ///
     /// # Panics
     /// When called outside a tokio runtime.
-    pub async fn open(store: Arc<dyn Store>, options: HandleOptions) -> Result<Self, Error> {
+    pub async fn open(store: Arc<dyn Store>, mut options: HandleOptions) -> Result<Self, Error> {
         options.validate().map_err(|invalid| Error::from(invalid).in_operation("connect"))?;
+        // One attempt that hangs must leave a call the time to be answered.
+        options.attempt_timeout = options.attempt_timeout.min(options.operation_timeout);
         let keeper = Keeper::spawn(store.clone(), options.clone());
         let watchers = Watchers::new(store.clone(), &options);
         if !options.lazy {

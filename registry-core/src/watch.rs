@@ -81,6 +81,9 @@ impl Watch {
     /// # Errors
     /// [`NotReady`] with the newest snapshot when the limit passed or the handle was closed.
     ///
+    /// # Panics
+    /// When polled outside a tokio runtime with time enabled.
+    ///
     /// # Cancel safety
     /// Cancel safe.
     pub async fn ready(&self, min: usize, limit: Duration) -> Result<Arc<Snapshot>, NotReady> {

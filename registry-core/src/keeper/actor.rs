@@ -308,9 +308,9 @@ impl Actor {
         let fencing = self.can_fence();
         let by_end = self.closing_by_end();
         let (last_answer, operation_timeout) = (self.last_answer, self.options.operation_timeout);
-        // While renewals fail they alone ask whether the store is back, once a handle and not once an entry (L5). Calls go on within their
+        // While renewals are not answered they alone ask whether the store is back, once a handle and not once an entry (L5). Calls go on within their
         // deadlines; everything else waits for that answer.
-        let waiting = self.closing.is_none() && self.link.up().is_some_and(|up| up.failing);
+        let waiting = self.closing.is_none() && self.link.up().is_some_and(|up| up.silent);
         while self.batches < max_in_flight && !self.ready.is_empty() {
             let (mut puts, mut removes, mut inspects) = (Vec::new(), Vec::new(), Vec::new());
             let mut fence = false;

@@ -37,6 +37,8 @@ pub(super) struct Up {
     pub(super) renewing: bool,
     /// The last renewal failed.
     pub(super) failing: bool,
+    /// It failed because the store did not answer, so that asking for anything else is idle.
+    pub(super) silent: bool,
     /// Another operation failed: the session itself is to be asked.
     pub(super) suspected: bool,
     /// What the store tells without being asked. Dropped with the session, so that nothing keeps a lost one alive.

@@ -87,6 +87,7 @@ impl Actor {
                 let pause = self.backoff.failed();
                 if let Some(up) = self.link.up_mut() {
                     up.failing = true;
+                    up.silent = matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::TimedOut);
                     up.renewing = up.renewing && beat;
                     up.renew_at = Instant::now() + pause;
                 }
@@ -102,6 +103,7 @@ impl Actor {
         let recovered = up.failing;
         self.backoff.reset();
         up.failing = false;
+        up.silent = false;
         up.suspected = false;
         if !beat {
             up.renewing = false;
