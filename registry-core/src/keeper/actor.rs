@@ -1,6 +1,7 @@
 //! The keeper's task: one loop that owns all state of a handle.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 use super::board::{Board, RegistrationTrouble};
 use super::close::Closing;
 use super::link::{Epoch, Link};
+use super::log::KeeperLog;
 use super::operations::{self, Done, Operation};
 use super::slot::{Slot, Step};
 use super::{Command, link};
@@ -27,13 +29,16 @@ pub(super) const MISSING_PAUSE: Duration = Duration::from_secs(1);
 /// How many commands are taken in before work is started: a burst of calls makes full batches.
 const COMMANDS_AT_ONCE: usize = 1024;
 
+/// The identities of a handle. The hash is not random, so that in a test the order of work is a function of the seed; the keys are the program's own.
+pub(super) type Slots = HashMap<Key, Slot, BuildHasherDefault<DefaultHasher>>;
+
 pub(super) struct Actor {
     pub(super) store: Arc<dyn Store>,
     pub(super) capabilities: Capabilities,
     pub(super) options: HandleOptions,
     pub(super) board: Arc<Board>,
     pub(super) lineage: Lineage,
-    pub(super) slots: HashMap<Key, Slot>,
+    pub(super) slots: Slots,
     pub(super) link: Link,
     pub(super) epoch: Epoch,
     /// Back-off of opening and of renewing.
@@ -42,8 +47,10 @@ pub(super) struct Actor {
     /// Counts writes with an unknown outcome, so that a fence knows which it covers.
     pub(super) uncertain_writes: u64,
     pub(super) fencing: bool,
+    /// The store refused to fence under the present session: late writes are then watched for, as where a store cannot fence.
+    pub(super) fence_refused: bool,
     pub(super) audit_at: Instant,
-    pub(super) log: OutageLog,
+    pub(super) log: KeeperLog,
     /// When the store last answered a batch.
     pub(super) last_answer: Instant,
     inbox: mpsc::UnboundedReceiver<Command>,
@@ -55,17 +62,6 @@ pub(super) struct Actor {
     pub(super) beats_due: Vec<Key>,
     schedule: BTreeSet<(Instant, Key)>,
     ended: bool,
-}
-
-/// What has been logged about the present outage, so that each change of state is logged once (L6).
-#[derive(Default)]
-pub(super) struct OutageLog {
-    /// Since when the store has been unreachable, once that was logged.
-    pub(super) since: Option<Instant>,
-    /// A failing write was logged and has not been followed by a good one.
-    pub(super) writes_failing: bool,
-    /// A session was lost and its registrations are not all back.
-    pub(super) restoring: bool,
 }
 
 impl Actor {
@@ -80,15 +76,16 @@ impl Actor {
             capabilities: store.capabilities(),
             store,
             lineage: Lineage::new(OwnerToken::random()),
-            slots: HashMap::new(),
+            slots: Slots::default(),
             link: Link::Down { retry_at: now },
             epoch: Epoch(0),
             backoff: Backoff::new(options.backoff_cap),
             closing: None,
             uncertain_writes: 0,
             fencing: false,
+            fence_refused: false,
             audit_at: now + jittered(options.audit_interval),
-            log: OutageLog::default(),
+            log: KeeperLog::new(),
             last_answer: now,
             inbox,
             operations: FuturesUnordered::new(),
@@ -111,13 +108,20 @@ impl Actor {
             }
             let wake = self.next_wake();
             tokio::select! {
+                // Not at random, so that in a test the order of work is a function of the seed. Neither side waits for the other for long.
+                biased;
+                Some(done) = self.operations.next(), if !self.operations.is_empty() => {
+                    self.settle(done);
+                    if let Ok(command) = self.inbox.try_recv() {
+                        self.take_in(command);
+                    }
+                }
                 command = self.inbox.recv(), if !orphaned => match command {
                     Some(command) => self.take_in(command),
                     // The last clone of the handle is gone: a crash, unless it is being closed (R9).
                     None if self.closing.is_none() => return,
                     None => orphaned = true,
                 },
-                Some(done) = self.operations.next(), if !self.operations.is_empty() => self.settle(done),
                 signalled = self.link.signalled() => self.settle(signalled),
                 () = tokio::time::sleep_until(wake) => {}
             }
@@ -142,7 +146,7 @@ impl Actor {
     fn next_wake(&self) -> Instant {
         let mut wake = self.audit_at;
         match &self.link {
-            Link::Down { retry_at } => wake = wake.min(*retry_at),
+            Link::Down { retry_at } if self.wants_session() => wake = wake.min(*retry_at),
             Link::Up(up) if !up.renewing => wake = wake.min(up.renew_at),
             _ => {}
         }
@@ -202,7 +206,7 @@ impl Actor {
     /// Something about this slot changed: starts its next call, updates its status and timers, queues its next step, drops it when it is done.
     pub(super) fn touch(&mut self, key: &Key) {
         self.begin_call(key);
-        let fencing = self.capabilities.write_fencing.is_offered();
+        let fencing = self.can_fence();
         let by_end = self.closing_by_end();
         let Some(slot) = self.slots.get_mut(key) else { return };
         let now = Instant::now();
@@ -215,9 +219,7 @@ impl Actor {
                 error: slot.last_error.clone(),
                 next_try: slot.not_before.map(system_time),
             };
-            if let Some(wanted) = &slot.wanted {
-                self.board.set_registration(&wanted.record, state, trouble);
-            }
+            self.board.set_registration(slot.shown(), state, trouble);
         } else {
             self.board.remove_registration(key);
         }
@@ -303,12 +305,12 @@ impl Actor {
 
     fn start_batches(&mut self, now: Instant) {
         let (max_batch, max_in_flight) = (self.capabilities.max_batch.max(1), self.capabilities.max_in_flight.max(1));
-        let fencing = self.capabilities.write_fencing.is_offered();
+        let fencing = self.can_fence();
         let by_end = self.closing_by_end();
         let (last_answer, operation_timeout) = (self.last_answer, self.options.operation_timeout);
-        // While renewals fail they alone ask whether the store is back, once a handle and not once an entry (L5). Calls go on within their
+        // While renewals are not answered they alone ask whether the store is back, once a handle and not once an entry (L5). Calls go on within their
         // deadlines; everything else waits for that answer.
-        let waiting = self.closing.is_none() && self.link.up().is_some_and(|up| up.failing);
+        let waiting = self.closing.is_none() && self.link.up().is_some_and(|up| up.silent);
         while self.batches < max_in_flight && !self.ready.is_empty() {
             let (mut puts, mut removes, mut inspects) = (Vec::new(), Vec::new(), Vec::new());
             let mut fence = false;
@@ -377,6 +379,11 @@ impl Actor {
         }
     }
 
+    /// Whether writes with an unknown outcome can be stopped, as far as is known.
+    fn can_fence(&self) -> bool {
+        self.capabilities.write_fencing.is_offered() && !self.fence_refused
+    }
+
     pub(super) fn start(&mut self, operation: Operation) {
         self.operations.push(operation);
     }
@@ -389,7 +396,7 @@ impl Actor {
         if uncertain.is_empty() {
             return;
         }
-        if self.capabilities.write_fencing.is_offered() {
+        if self.can_fence() {
             self.start_fence();
             return;
         }

@@ -14,7 +14,7 @@ use crate::store::{Key, StoreError};
 pub(super) struct Closing {
     pub(super) deadline: Instant,
     replies: Vec<Reply>,
-    ending: bool,
+    pub(super) ending: bool,
     /// When the next attempt to end the session is due.
     pub(super) retry_at: Instant,
     last_error: Option<StoreError>,
@@ -28,16 +28,16 @@ impl Actor {
         for key in keys {
             let Some(slot) = self.slots.get_mut(&key) else { continue };
             slot.wanted = None;
-            slot.before = None;
+            slot.unseen.clear();
             slot.beat_at = None;
             slot.not_before = None;
             let busy = slot.busy;
             let mut calls: Vec<_> = slot.queue.drain(..).collect();
-            calls.extend(slot.call.take_if(|call| matches!(call.kind, CallKind::Register(_))));
+            calls.extend(slot.call.take_if(|call| matches!(call.kind, CallKind::Register(..))));
             let mut uncertain = false;
             for call in &mut calls {
                 match call.kind {
-                    CallKind::Register(_) => {
+                    CallKind::Register(..) => {
                         uncertain |= busy || call.uncertain;
                         let outcome = if busy { Outcome::Unknown } else { call.outcome() };
                         call.answer(Err(Error::closed("register").with_outcome(outcome).about(&key)));
@@ -119,6 +119,7 @@ impl Actor {
                 let _ = reply.send(result.clone());
             }
         }
+        self.board.closes_by_call();
         self.link = Link::Down { retry_at: Instant::now() };
         self.end();
     }

@@ -1,5 +1,7 @@
 //! The keeper against a store in a map, in paused time. What races and faults do to it is proved in `tests/proof`.
 
+mod hostile;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

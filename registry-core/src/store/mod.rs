@@ -83,7 +83,7 @@ pub trait Store: Send + Sync + 'static {
 
 /// One lease, session or agent connection: all entries of one owner hang on it.
 ///
-/// Methods are called concurrently, but never two for one key at a time. Core never sends more than [`Capabilities::max_batch`] entries in a batch, nor
+/// Methods are called concurrently, but never two of `put`, `remove` and `inspect` for one key at a time; a renewal may overlap them. Core never sends more than [`Capabilities::max_batch`] entries in a batch, nor
 /// an empty one. `ours` always contains this session's own id. A session that the store has given up answers [`WriteError::SessionLost`] or
 /// [`SessionError::Lost`], whichever operation it is told by.
 ///
