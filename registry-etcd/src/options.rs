@@ -176,3 +176,42 @@ impl Tls {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use registry_core::Secret;
+
+    use super::*;
+
+    fn tiger() -> Material {
+        Material::Inline(Secret::new("tiger"))
+    }
+
+    fn refused(options: &Options) -> &'static str {
+        options.client().unwrap_err().invalid_field().unwrap().field()
+    }
+
+    #[test]
+    fn each_option_that_cannot_work_is_named() {
+        let with = |change: fn(&mut Options)| {
+            let mut options = Options::default();
+            change(&mut options);
+            refused(&options)
+        };
+        assert_eq!(with(|options| options.handle.ttl = Duration::from_millis(1999)), "ttl");
+        assert_eq!(with(|options| options.endpoints.clear()), "endpoints");
+        assert_eq!(with(|options| options.prefix = "/kitex".into()), "prefix");
+        assert_eq!(with(|options| options.user = Some("me".into())), "password");
+        assert_eq!(with(|options| options.password = Some(tiger())), "user");
+        assert_eq!(with(|options| options.tls = Some(Tls { certificate: Some(tiger()), ..Tls::new() })), "key");
+        assert_eq!(with(|options| options.tls = Some(Tls { key: Some(tiger()), ..Tls::new() })), "cert");
+        assert_eq!(with(|options| options.tls = Some(Tls::new().with_server_name(""))), "server_name");
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        let tls = Tls::new().with_ca(tiger()).with_identity(tiger(), tiger());
+        let options = Options::new(["h"]).with_user("me", tiger()).with_tls(tls);
+        assert!(!format!("{options:?} {:?}", options.client()).contains("tiger"));
+    }
+}
