@@ -91,6 +91,7 @@ impl Up {
             renew_at,
             renewing: false,
             failing: false,
+            silent: false,
             suspected: false,
             signal,
         }
