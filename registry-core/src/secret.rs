@@ -6,7 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use registry_core::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind};
 
 /// The largest file that is taken for a secret or a certificate, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -41,11 +41,11 @@ impl fmt::Display for Secret {
 
 /// A secret or a certificate: the value itself, or the file that has it.
 ///
-/// A file is named, not read, when the URL is parsed: a backend [reads](Self::read) it again for each new session, so that a rotated
+/// A file is named, not read, when options are made: an adapter [reads](Self::read) it again for each new session, so that a rotated
 /// credential is taken up without a restart (clause X1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Material {
-    /// The value stood in the URL.
+    /// The value itself.
     Inline(Secret),
     /// The value stands in this file.
     File(PathBuf),
