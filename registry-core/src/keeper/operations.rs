@@ -32,10 +32,10 @@ pub(super) enum Done {
     Ended(Result<(), StoreError>),
 }
 
-/// A put, and the call that it is made for.
+/// A put, and the call that it is made for, with its caller where the attempt ends when that one leaves.
 pub(super) struct Write {
     pub(super) put: Put,
-    pub(super) call: Option<(CallId, Arc<Caller>)>,
+    pub(super) call: Option<(CallId, Option<Arc<Caller>>)>,
 }
 
 pub(super) struct PutDone {
@@ -65,7 +65,7 @@ pub(super) fn put(
 ) -> Operation {
     Box::pin(async move {
         let (puts, calls): (Vec<Put>, Vec<_>) = batch.into_iter().map(|write| (write.put, write.call)).unzip();
-        let callers: Vec<Arc<Caller>> = calls.iter().flatten().map(|(_, caller)| caller.clone()).collect();
+        let callers: Vec<Arc<Caller>> = calls.iter().flatten().filter_map(|(_, caller)| caller.clone()).collect();
         let written = limited(limit, while_all_wait(&callers, session.put(&puts, &ours))).await;
         let given_up = || StoreError::new(ErrorKind::TimedOut, "given up with a call that was sent along");
         let results = per_entry(written.and_then(|written| written.ok_or_else(given_up)), puts.len());

@@ -14,7 +14,8 @@
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a proof tells how many schedules it ran, and a replay its trace"
+    clippy::unwrap_used,
+    reason = "a proof tells how many schedules it ran, and a replay its trace; a poisoned lock fails it"
 )]
 
 mod exhaustive;
