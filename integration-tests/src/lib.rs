@@ -1,1 +1,13 @@
-//! The conformance suite run on every adapter, and what belongs to no single crate.
+#![doc = include_str!("../README.md")]
+
+/// The programs of the README, as doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+#[derive(Debug)]
+pub struct Readme;
+
+/// The programs of core's README, as doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../registry-core/README.md")]
+#[derive(Debug)]
+pub struct CoreReadme;

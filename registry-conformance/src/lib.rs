@@ -22,3 +22,8 @@ pub use self::report::{REPORT_VARIABLE, Report};
 pub use self::runner::{CaseResult, Verdict};
 pub use self::suite::{Suite, main, run_case};
 pub use self::timing::{TIMING_VARIABLE, Timing};
+
+/// Every case of the suite, in the order of the contract.
+pub fn cases() -> Vec<Case> {
+    cases::all()
+}

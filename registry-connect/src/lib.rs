@@ -1,1 +1,49 @@
-//! One connect call for every service registry backend: choose the store by URL at run time, with one Cargo feature a backend.
+// The README's program needs a backend.
+#![cfg_attr(any(feature = "memory", not(doctest)), doc = include_str!("../README.md"))]
+
+mod backends;
+mod connector;
+mod options;
+mod secret;
+mod settings;
+mod suggest;
+mod url;
+
+pub use registry_core::{
+    Address, Change, Difference, Error, ErrorKind, Handle, HandleOptions, HandleState, HandleStatus, Info, InfoBuilder,
+    Instance, InvalidField, NoInstance, NotReady, NotServing, Outcome, RegistrationState, RegistrationStatus, Registry,
+    Resolver, ServiceName, ServiceRegistry, Snapshot, SnapshotRef, Stale, Trouble, Watch,
+};
+/// The memory backend's own crate, with what a URL cannot say.
+#[cfg(feature = "memory")]
+pub use registry_memory as memory;
+
+pub use self::connector::{Backend, Connector, Opening};
+pub use self::options::{OPTIONS, UrlOption, ValueKind};
+pub use self::secret::{Material, Secret};
+pub use self::settings::Settings;
+pub use self::url::{Host, Url};
+
+/// Connects to the store that `url` names, on the runtime that this is called on: one value that is [`Registry`] and [`Resolver`].
+///
+/// ```
+/// # #[cfg(feature = "memory")]
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), registry_connect::Error> {
+/// use registry_connect::Registry;
+///
+/// let registry = registry_connect::connect("memory://demo?ttl=3s").await?;
+/// assert!(registry.is_ready().is_ok());
+/// registry.close().await
+/// # }
+/// # #[cfg(not(feature = "memory"))] fn main() {}
+/// ```
+///
+/// # Errors
+/// `InvalidInput` on the part or key of the URL that cannot be, with the schemes or keys that there are; otherwise what kept the first session
+/// from standing, within the operation timeout. With `lazy=true` the store may be away.
+///
+/// # Cancel safety
+/// Dropping the future leaves nothing running.
+pub async fn connect(url: &str) -> Result<Handle, Error> {
+    Connector::new().connect(url).await
+}

@@ -44,6 +44,8 @@ pub(super) struct Actor {
     pub(super) fencing: bool,
     pub(super) audit_at: Instant,
     pub(super) log: OutageLog,
+    /// When the store last answered a batch.
+    pub(super) last_answer: Instant,
     inbox: mpsc::UnboundedReceiver<Command>,
     operations: FuturesUnordered<Operation>,
     /// Batches in flight.
@@ -87,6 +89,7 @@ impl Actor {
             fencing: false,
             audit_at: now + jittered(options.audit_interval),
             log: OutageLog::default(),
+            last_answer: now,
             inbox,
             operations: FuturesUnordered::new(),
             batches: 0,
@@ -115,6 +118,7 @@ impl Actor {
                     None => orphaned = true,
                 },
                 Some(done) = self.operations.next(), if !self.operations.is_empty() => self.settle(done),
+                signalled = self.link.signalled() => self.settle(signalled),
                 () = tokio::time::sleep_until(wake) => {}
             }
             self.wake_up(Instant::now());
@@ -301,6 +305,7 @@ impl Actor {
         let (max_batch, max_in_flight) = (self.capabilities.max_batch.max(1), self.capabilities.max_in_flight.max(1));
         let fencing = self.capabilities.write_fencing.is_offered();
         let by_end = self.closing_by_end();
+        let (last_answer, operation_timeout) = (self.last_answer, self.options.operation_timeout);
         while self.batches < max_in_flight && !self.ready.is_empty() {
             let (mut puts, mut removes, mut inspects) = (Vec::new(), Vec::new(), Vec::new());
             let mut fence = false;
@@ -309,8 +314,14 @@ impl Actor {
                 slot.ready = false;
                 match slot.next_step(now, fencing, by_end) {
                     None => continue,
-                    Some(Step::Put(record, guard, call)) => puts.push((Put { record, guard }, call)),
-                    Some(Step::Remove(record)) => removes.push(record),
+                    Some(Step::Put(record, guard, call)) => {
+                        slot.grant_time(now, last_answer, operation_timeout);
+                        puts.push((Put { record, guard }, call));
+                    }
+                    Some(Step::Remove(record)) => {
+                        slot.grant_time(now, last_answer, operation_timeout);
+                        removes.push(record);
+                    }
                     Some(Step::Inspect(record)) => {
                         slot.look = false;
                         inspects.push(record);
@@ -356,13 +367,6 @@ impl Actor {
             self.fencing = true;
             let limit = self.options.attempt_timeout;
             let operation = operations::fence(up.session.clone(), up.epoch, self.uncertain_writes, limit);
-            self.operations.push(operation);
-        }
-    }
-
-    pub(super) fn listen(&mut self) {
-        if let Some(up) = self.link.up() {
-            let operation = operations::signal(up.session.clone(), up.epoch);
             self.operations.push(operation);
         }
     }

@@ -45,7 +45,7 @@ impl Actor {
     }
 
     fn enqueue(&mut self, key: &Key, id: CallId, kind: CallKind, deadline: Instant, reply: Option<Reply>) {
-        let call = Call { id, kind, deadline, reply, uncertain: false, last_error: None };
+        let call = Call { id, kind, deadline, reply, uncertain: false, waited: false, sent: false, last_error: None };
         let cap = self.options.backoff_cap;
         let slot = match (&call.kind, self.slots.get_mut(key)) {
             (_, Some(slot)) => slot,
@@ -102,7 +102,11 @@ impl Actor {
     /// Ends the calls of a slot whose time is over.
     pub(super) fn expire_calls(&mut self, key: &Key, now: Instant) {
         let link_error = self.link_error();
+        let answering = self.link.up().is_some_and(|up| !up.failing);
+        let wait_until = if answering { self.last_answer + self.options.operation_timeout } else { now };
         let Some(slot) = self.slots.get_mut(key) else { return };
+        let waiting = slot.call.iter_mut().filter(|_| !slot.busy).chain(&mut slot.queue);
+        waiting.for_each(|call| call.wait_on(now, wait_until));
         for call in slot.queue.iter_mut().filter(|call| call.deadline <= now) {
             let error = overdue(call, key, &link_error, false);
             call.answer(Err(error));
@@ -120,7 +124,7 @@ impl Actor {
         }
     }
 
-    /// A `register` failed with unknown outcome: what was wanted before the call is wanted again (R4).
+    /// A write had an unknown outcome: what stands is to be looked at, and what is wanted decides (R4).
     pub(super) fn fall_back(&mut self, key: &Key) {
         let number = self.next_uncertain();
         let until = self.linger_until();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::operations::{self, Done, Operation};
 use crate::store::Session;
 
 /// Counts the sessions of one handle: a result that belongs to an earlier one is told by it.
@@ -35,6 +36,8 @@ pub(super) struct Up {
     pub(super) failing: bool,
     /// Another operation failed: the session itself is to be asked.
     pub(super) suspected: bool,
+    /// What the store tells without being asked. Dropped with the session, so that nothing keeps a lost one alive.
+    signal: Operation,
 }
 
 impl Link {
@@ -52,6 +55,14 @@ impl Link {
         }
     }
 
+    /// Waits until the store tells something about the present session. Cancel safe; after a result [`Up::listen`] is due.
+    pub(super) async fn signalled(&mut self) -> Done {
+        match self {
+            Self::Up(up) => up.signal.as_mut().await,
+            _ => std::future::pending().await,
+        }
+    }
+
     /// The session of this epoch, if it still is the present one.
     pub(super) fn is_at(&self, epoch: Epoch) -> bool {
         self.up().is_some_and(|up| up.epoch == epoch)
@@ -64,7 +75,13 @@ impl Up {
         let interval = ttl / 3;
         // The first renewal comes early by a random part, so that handles that came back together do not renew together (L5).
         let renew_at = Instant::now() + interval.mul_f64(0.5 + fastrand::f64() / 2.0);
-        Self { session, epoch, interval, renew_at, renewing: false, failing: false, suspected: false }
+        let signal = operations::signal(session.clone(), epoch);
+        Self { session, epoch, interval, renew_at, renewing: false, failing: false, suspected: false, signal }
+    }
+
+    /// Listens for the next signal.
+    pub(super) fn listen(&mut self) {
+        self.signal = operations::signal(self.session.clone(), self.epoch);
     }
 
     /// How long a renewal may take: an answer that comes after the next one was due is as good as none.

@@ -32,7 +32,6 @@ impl Actor {
                 self.link = Link::Up(Up::new(session, self.epoch, self.options.ttl));
                 metrics::session_opened();
                 self.connected();
-                self.listen();
                 self.touch_all();
             }
         }
@@ -116,8 +115,10 @@ impl Actor {
         match signal {
             Signal::Lost => self.lose_session(epoch),
             Signal::Look(key) => {
+                if let Some(up) = self.link.up_mut() {
+                    up.listen();
+                }
                 self.look_at(&key);
-                self.listen();
             }
         }
     }
@@ -156,6 +157,7 @@ impl Actor {
 
     pub(super) fn put(&mut self, epoch: Epoch, results: Vec<PutDone>) {
         self.batch_done(epoch);
+        self.note_answer(results.iter().any(|done| is_answer(&done.result)));
         for PutDone { record, call, result } in results {
             let key = record.key().clone();
             let Some(slot) = self.slots.get_mut(&key) else { continue };
@@ -239,6 +241,7 @@ impl Actor {
 
     pub(super) fn removed(&mut self, epoch: Epoch, results: Vec<(Key, Result<Removed, WriteError>)>) {
         self.batch_done(epoch);
+        self.note_answer(results.iter().any(|(_, result)| is_answer(result)));
         for (key, result) in results {
             let Some(slot) = self.slots.get_mut(&key) else { continue };
             slot.busy = false;
@@ -255,8 +258,12 @@ impl Actor {
                     self.finish_withdrawal(&key);
                 }
                 Err(WriteError::Contended) => self.pause(&key, None),
-                Err(WriteError::Failed { error, .. }) => {
+                Err(WriteError::Failed { error, applied }) => {
                     slot.believed = Believed::Unsure;
+                    // A late removal could hit what is registered next, where it cannot be conditional.
+                    if applied == Applied::Unknown && !self.capabilities.atomic_withdrawal.is_offered() {
+                        self.fall_back(&key);
+                    }
                     self.suspect(&error);
                     let transient = matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::TimedOut);
                     if let Some(call) = slot_call(&mut self.slots, &key) {
@@ -395,6 +402,12 @@ impl Actor {
         }
     }
 
+    fn note_answer(&mut self, answered: bool) {
+        if answered {
+            self.last_answer = Instant::now();
+        }
+    }
+
     fn batch_done(&mut self, epoch: Epoch) {
         if self.up_epoch() == Some(epoch) {
             self.batches = self.batches.saturating_sub(1);
@@ -462,6 +475,14 @@ impl Actor {
 
 fn slot_call<'a>(slots: &'a mut std::collections::HashMap<Key, Slot>, key: &Key) -> Option<&'a mut super::slot::Call> {
     slots.get_mut(key)?.call.as_mut().filter(|call| matches!(call.kind, CallKind::Deregister))
+}
+
+/// Whether the store said anything, be it a refusal.
+fn is_answer<T>(result: &Result<T, WriteError>) -> bool {
+    match result {
+        Err(WriteError::Failed { error, .. }) => !matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::TimedOut),
+        _ => true,
+    }
 }
 
 fn is_permanent(kind: ErrorKind) -> bool {

@@ -24,6 +24,10 @@ pub(super) struct Call {
     pub(super) reply: Option<Reply>,
     /// Whether an attempt of this call may have changed the store.
     pub(super) uncertain: bool,
+    /// Whether it waited behind other calls of this handle for longer than its limit, while the store answered them (V3).
+    pub(super) waited: bool,
+    /// Whether an attempt of it was begun.
+    pub(super) sent: bool,
     pub(super) last_error: Option<StoreError>,
 }
 
@@ -46,6 +50,14 @@ impl Call {
     pub(super) fn answer(&mut self, result: Result<(), Error>) {
         if let Some(reply) = self.reply.take() {
             let _ = reply.send(result);
+        }
+    }
+
+    /// Gives a call that was not sent yet, and is overdue, more time while the store answers the calls before it (V3).
+    pub(super) fn wait_on(&mut self, now: Instant, until: Instant) {
+        if self.deadline <= now && until > now && !self.sent {
+            self.deadline = until;
+            self.waited = true;
         }
     }
 
@@ -212,6 +224,16 @@ impl Slot {
         let deadlines =
             self.call.iter().chain(&self.queue).filter(|call| call.reply.is_some()).map(|call| call.deadline);
         deadlines.chain(self.not_before).chain(self.beat_at).min()
+    }
+
+    /// A call that waited behind others while the store answered them gets its full time once it is sent (V3).
+    pub(super) fn grant_time(&mut self, now: Instant, last_answer: Instant, operation_timeout: Duration) {
+        let Some(call) = self.call.as_mut().filter(|call| !call.sent) else { return };
+        call.sent = true;
+        let answered_meanwhile = last_answer + operation_timeout > call.deadline;
+        if call.waited || answered_meanwhile {
+            call.deadline = now + operation_timeout;
+        }
     }
 
     /// Remembers that a write may still take effect.

@@ -28,6 +28,10 @@ struct World {
     denies_open: bool,
     refused_key: Option<Key>,
     sessions: u64,
+    /// The session that is lost at its next renewal.
+    lost: Option<SessionId>,
+    trip: Duration,
+    alive: Arc<()>,
 }
 
 impl MapStore {
@@ -37,7 +41,8 @@ impl MapStore {
 
     /// One round trip: for ever while the store is away.
     async fn trip(&self) {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        let trip = self.world().trip.max(Duration::from_millis(1));
+        tokio::time::sleep(trip).await;
         while self.world().away {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -61,7 +66,7 @@ impl Store for MapStore {
             return Err(StoreError::new(ErrorKind::Denied, "wrong password"));
         }
         world.sessions += 1;
-        Ok(Arc::new(MapSession(self.clone(), SessionId(world.sessions))))
+        Ok(Arc::new(MapSession(self.clone(), SessionId(world.sessions), world.alive.clone())))
     }
 
     async fn list(&self, _service: &ServiceName) -> Result<Vec<Found>, StoreError> {
@@ -73,7 +78,7 @@ impl Store for MapStore {
     }
 }
 
-struct MapSession(MapStore, SessionId);
+struct MapSession(MapStore, SessionId, #[expect(dead_code, reason = "counts sessions that are alive")] Arc<()>);
 
 #[async_trait]
 impl Session for MapSession {
@@ -118,7 +123,7 @@ impl Session for MapSession {
 
     async fn renew(&self, _due: &[Record]) -> Result<Vec<Key>, SessionError> {
         self.0.trip().await;
-        Ok(Vec::new())
+        if self.0.world().lost == Some(self.1) { Err(SessionError::Lost) } else { Ok(Vec::new()) }
     }
 
     async fn fence(&self) -> Result<(), SessionError> {
@@ -245,6 +250,34 @@ async fn calls_end_within_the_operation_timeout_while_the_store_is_away() {
     assert_eq!(start.elapsed().as_secs(), 10, "two calls of 5 s");
     store.world().away = false;
     eventually("both are withdrawn", || store.world().entries.is_empty()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_behind_ones_own_calls_does_not_count_while_the_store_answers() {
+    let store = MapStore::default();
+    let keeper = connected(&store).await;
+    store.world().trip = Duration::from_secs(1);
+    let infos: Vec<Info> = (1..=400).map(|port| info(port, 1)).collect();
+    let start = tokio::time::Instant::now();
+    join_all(infos.iter().map(|info| keeper.register(info))).await.into_iter().for_each(|result| result.unwrap());
+    assert!(start.elapsed() > Duration::from_secs(9), "batches of 10, four at a time: {:?}", start.elapsed());
+    store.world().away = true;
+    let start = tokio::time::Instant::now();
+    let late = join_all(infos.iter().map(|info| keeper.deregister(info))).await;
+    assert!(late.iter().all(Result::is_err) && start.elapsed() < Duration::from_secs(11), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_session_is_replaced_and_dropped() {
+    let store = MapStore::default();
+    let keeper = connected(&store).await;
+    keeper.register(&info(1, 3)).await.unwrap();
+    store.world().entries.clear();
+    store.world().lost = Some(SessionId(1));
+    eventually("it is back under the second session", || weight_at(&store, 1) == Some(3)).await;
+    let alive = store.world().alive.clone();
+    eventually("the first session is dropped", || Arc::strong_count(&alive) == 3).await;
+    assert_eq!(keeper.status().borrow().state, HandleState::Connected);
 }
 
 #[tokio::test(start_paused = true)]

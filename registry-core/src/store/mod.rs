@@ -21,19 +21,22 @@
 //!   there; where that takes two requests, [`Capabilities::atomic_withdrawal`] is not offered.
 //! - Bytes from the store are hostile: a broken entry becomes [`Found::instance`]` = Err`, and nothing else.
 
+mod capabilities;
+mod error;
 mod go_json;
 mod poll;
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use self::capabilities::{Capabilities, Renewal, Support};
+pub use self::error::{Applied, SessionError, StoreError, WriteError};
 pub use self::go_json::{JsonRecord, MAX_RECORD, to_go_json};
 pub use self::poll::PollView;
-use crate::error::{Error, ErrorKind, InvalidField, Outcome};
+use crate::error::{ErrorKind, InvalidField};
 use crate::info::Info;
 use crate::instance::Instance;
 use crate::name::ServiceName;
@@ -80,7 +83,11 @@ pub trait Store: Send + Sync + 'static {
 
 /// One lease, session or agent connection: all entries of one owner hang on it.
 ///
-/// Methods are called concurrently, but never two for one key at a time. Dropping the value without [`end`](Self::end) is a crash: nothing of
+/// Methods are called concurrently, but never two for one key at a time. Core never sends more than [`Capabilities::max_batch`] entries in a batch, nor
+/// an empty one. `ours` always contains this session's own id. A session that the store has given up answers [`WriteError::SessionLost`] or
+/// [`SessionError::Lost`], whichever operation it is told by.
+///
+/// Dropping the value without [`end`](Self::end) is a crash: nothing of
 /// it may go on running, and its entries expire.
 #[async_trait]
 pub trait Session: Send + Sync {
@@ -92,8 +99,8 @@ pub trait Session: Send + Sync {
         None
     }
 
-    /// Writes entries. One result a put, in their order, each independent of the others (R3): at most
-    /// [`Capabilities::max_batch`] of different keys.
+    /// Writes entries of different keys. One result a put, in their order, each independent of the others (R3): an entry that the store refuses
+    /// fails alone, also where the whole batch is one request.
     async fn put(&self, batch: &[Put], ours: &Lineage) -> Vec<Result<(), WriteError>>;
 
     /// Removes entries of this owner, whichever of its sessions wrote them, and nobody else's. One result a record, in their order.
@@ -106,7 +113,8 @@ pub trait Session: Send + Sync {
     async fn inspect(&self, records: &[Record], ours: &Lineage) -> Result<Vec<Standing>, SessionError>;
 
     /// Keeps the session alive, or, with [`Renewal::Entry`], the entries that are due. Called each TTL/3. Returns the keys that somebody should
-    /// look at, because the store does not know them any more or holds another owner's entry.
+    /// look at, because the store does not know them any more or holds another owner's entry; an adapter that tells the same through
+    /// [`signal`](Self::signal) need not.
     ///
     /// # Errors
     /// [`SessionError::Lost`] when the store says that the session is gone for good.
@@ -117,8 +125,9 @@ pub trait Session: Send + Sync {
         std::future::pending().await
     }
 
-    /// After `Ok` no write of this session that was started before the call takes effect any more. Called only where
-    /// [`Capabilities::write_fencing`] is offered; the session stays usable for later writes.
+    /// After `Ok` no write or removal of this session that was first polled before this call was takes effect any more. Called only where
+    /// [`Capabilities::write_fencing`] is offered; the session stays usable for later writes. A fence that failed or was dropped may have barred them
+    /// already; a write that is barred while it is awaited is [`WriteError::Contended`].
     ///
     /// # Errors
     /// When that is not certain.
@@ -141,10 +150,11 @@ pub trait View: Send {
     /// between the two. Cancel safe.
     ///
     /// # Errors
-    /// The view is over: core opens another. A doubt about completeness is an error, too.
+    /// The view is over: core drops it and opens another. A doubt about completeness is an error, too.
     async fn next(&mut self) -> Result<ViewChange, StoreError>;
 
-    /// Asks the store for a sign of life after silence. A healthy store then makes [`next`](Self::next) yield at least [`ViewChange::Alive`] soon.
+    /// Asks the store for a sign of life after silence. A healthy store then makes [`next`](Self::next) yield at least [`ViewChange::Alive`] soon. Never
+    /// called before the first [`ViewChange::Full`].
     ///
     /// # Errors
     /// The view is over.
@@ -402,208 +412,4 @@ pub enum Signal {
     Lost,
     /// Something happened to this entry.
     Look(Key),
-}
-
-/// Whether a failed write may have taken effect, or may yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Applied {
-    /// It has not, and never will.
-    Never,
-    /// It may have, or may later.
-    Unknown,
-}
-
-/// Why a write did not succeed.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum WriteError {
-    /// Another owner's entry stands there (never for [`Guard::Claim`]). Nothing was written.
-    Foreign,
-    /// Somebody else wrote between our read and our write. Nothing was written; try again.
-    Contended,
-    /// The session is gone for good. Nothing was written.
-    SessionLost,
-    /// Anything else.
-    Failed {
-        /// Why.
-        error: StoreError,
-        /// Whether it may have taken effect.
-        applied: Applied,
-    },
-}
-
-/// Why an operation of a session failed.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum SessionError {
-    /// The session is gone for good: core opens another.
-    Lost,
-    /// The store did not answer, or refused.
-    Failed(StoreError),
-}
-
-impl From<StoreError> for SessionError {
-    fn from(error: StoreError) -> Self {
-        Self::Failed(error)
-    }
-}
-
-/// An error of the store or of its client, sorted by what can be done about it. No secret appears in it (X2).
-#[derive(Clone)]
-pub struct StoreError {
-    kind: ErrorKind,
-    message: Arc<str>,
-    source: Option<Arc<dyn StdError + Send + Sync>>,
-}
-
-impl StoreError {
-    /// An error of `kind` that says `message`.
-    pub fn new(kind: ErrorKind, message: impl Into<Arc<str>>) -> Self {
-        Self { kind, message: message.into(), source: None }
-    }
-
-    /// The store cannot be reached.
-    pub fn unreachable(message: impl Into<Arc<str>>) -> Self {
-        Self::new(ErrorKind::Unreachable, message)
-    }
-
-    /// No answer within `limit`.
-    pub fn timed_out(limit: Duration) -> Self {
-        Self::new(ErrorKind::TimedOut, format!("no answer within {limit:?}"))
-    }
-
-    /// The same error, caused by `source`.
-    #[must_use]
-    pub fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
-        self.source = Some(Arc::new(source));
-        self
-    }
-
-    /// What can be done about it.
-    pub fn kind(&self) -> ErrorKind {
-        self.kind
-    }
-
-    /// What was said.
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
-    /// The error of a public call that failed with this one.
-    pub fn into_error(self, operation: &'static str, outcome: Outcome) -> Error {
-        let error = Error::new(self.kind, operation, &*self.message).with_outcome(outcome);
-        match self.source {
-            Some(source) => error.with_source(source),
-            None => error,
-        }
-    }
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.kind, self.message)
-    }
-}
-
-impl fmt::Debug for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoreError").field("kind", &self.kind).field("message", &self.message).finish_non_exhaustive()
-    }
-}
-
-impl StdError for StoreError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_ref().map(|source| &**source as &(dyn StdError + 'static))
-    }
-}
-
-/// What a store can keep of the contract, and how it wants to be driven.
-///
-/// What is not offered says why: the conformance report shows it, and no case is skipped silently.
-#[derive(Clone, Debug)]
-pub struct Capabilities {
-    /// A takeover is one atomic write: no reader sees a moment without the identity (R7).
-    pub gap_free_takeover: Support,
-    /// A removal is conditional on its owner in one atomic step (R6).
-    pub atomic_withdrawal: Support,
-    /// A put is conditional on what stands there in one atomic step, so that a late one cannot overwrite a successor (R6).
-    pub conditional_writes: Support,
-    /// Writes whose outcome is unknown can be stopped from taking effect later (R8).
-    pub write_fencing: Support,
-    /// `resolve` reads linearizably (R1, D1).
-    pub linearizable_resolve: Support,
-    /// Addresses on the network `unix` can be registered (D2).
-    pub unix_addresses: Support,
-    /// Dropping the last watch ends it at the store at once (W5).
-    pub watch_end: Support,
-    /// What is renewed.
-    pub renewal: Renewal,
-    /// Whether ending the session withdraws every entry that hangs on it.
-    pub end_withdraws: bool,
-    /// How long core waits for a removed entry to come back before it reports the removal (W4); at most 500 ms.
-    pub settle: Duration,
-    /// How many entries go into one put, remove or inspect.
-    pub max_batch: usize,
-    /// How many such batches run at once.
-    pub max_in_flight: usize,
-}
-
-/// What has to be renewed to stay alive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Renewal {
-    /// One lease or session for all entries.
-    Session,
-    /// Each entry by itself.
-    Entry,
-}
-
-/// Whether a capability is offered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Support {
-    /// It is.
-    Offered,
-    /// It is not, for this reason.
-    NotOffered(&'static str),
-}
-
-impl Support {
-    /// Whether it is offered.
-    pub fn is_offered(&self) -> bool {
-        *self == Self::Offered
-    }
-}
-
-impl Default for Capabilities {
-    /// Everything offered, renewed by session, no settle time, batches of 128 with 4 in flight.
-    fn default() -> Self {
-        Self {
-            gap_free_takeover: Support::Offered,
-            atomic_withdrawal: Support::Offered,
-            conditional_writes: Support::Offered,
-            write_fencing: Support::Offered,
-            linearizable_resolve: Support::Offered,
-            unix_addresses: Support::Offered,
-            watch_end: Support::Offered,
-            renewal: Renewal::Session,
-            end_withdraws: true,
-            settle: Duration::ZERO,
-            max_batch: 128,
-            max_in_flight: 4,
-        }
-    }
-}
-
-impl Capabilities {
-    /// The capabilities by name, in the order of the report.
-    pub fn listed(&self) -> [(&'static str, &Support); 7] {
-        [
-            ("gap-free takeover", &self.gap_free_takeover),
-            ("atomic withdrawal", &self.atomic_withdrawal),
-            ("conditional writes", &self.conditional_writes),
-            ("write fencing", &self.write_fencing),
-            ("linearizable resolve", &self.linearizable_resolve),
-            ("unix addresses", &self.unix_addresses),
-            ("ending a watch at the store", &self.watch_end),
-        ]
-    }
 }

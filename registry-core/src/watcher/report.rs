@@ -138,3 +138,55 @@ impl Drop for OutageLog {
         self.close();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(shared: &Arc<Outages>, name: &str) -> OutageLog {
+        OutageLog::new(shared.clone(), ServiceName::new(name).unwrap())
+    }
+
+    fn is_loud(log: &OutageLog) -> bool {
+        log.present.as_ref().is_some_and(|present| present.loud)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_quota_is_so_many_lines_in_each_period() {
+        let mut quota = Quota::new(2, Duration::from_secs(60));
+        let start = Instant::now();
+        let taken = [0, 1, 2, 59, 60, 61, 62].map(|second| quota.take(start + Duration::from_secs(second)));
+        assert_eq!(taken, [true, true, false, false, true, true, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_many_watches_that_lose_the_store_together_one_says_so() {
+        let shared = Arc::new(Outages::default());
+        let mut logs: Vec<OutageLog> = (0..100).map(|number| log(&shared, &format!("s{number}"))).collect();
+        logs.iter_mut().for_each(|log| log.failed(&StoreError::unreachable("gone")));
+        assert_eq!(logs.iter().filter(|log| is_loud(log)).count(), 1);
+        logs.iter_mut().for_each(OutageLog::answered);
+        logs[7].failed(&StoreError::unreachable("gone again"));
+        assert!(is_loud(&logs[7]), "the next outage is told");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_concerns_one_service_is_told_for_each() {
+        let shared = Arc::new(Outages::default());
+        let (mut first, mut second) = (log(&shared, "a"), log(&shared, "b"));
+        first.failed(&StoreError::new(ErrorKind::Denied, "no"));
+        second.failed(&StoreError::new(ErrorKind::Denied, "no"));
+        assert!(is_loud(&first) && is_loud(&second));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_ends_in_an_outage_does_not_silence_the_next_outage() {
+        let shared = Arc::new(Outages::default());
+        let mut first = log(&shared, "a");
+        first.failed(&StoreError::unreachable("gone"));
+        drop(first);
+        let mut second = log(&shared, "b");
+        second.failed(&StoreError::unreachable("gone"));
+        assert!(is_loud(&second));
+    }
+}

@@ -183,6 +183,17 @@ async fn a_wipe_is_held_also_when_an_empty_list_follows_in_the_same_batch() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn changes_before_a_full_list_are_an_answer_of_their_own() {
+    let script = Script::listing(&[1, 2]);
+    let (_watchers, watch) = watching(&script).await;
+    script.puts(unhealthy(1));
+    script.puts(unhealthy(2));
+    script.lists(&[]);
+    soon().await;
+    assert_eq!(ports(&watch), [-1, -2]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_grace_of_zero_holds_nothing_after_the_outage() {
     let script = Script::listing(&[1, 2]);
     let mut options = options();

@@ -1,10 +1,13 @@
 //! The life of views and watches: clauses W2, W5 and R9.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::script::*;
 use crate::error::ErrorKind;
+use crate::handle::Handle;
+use crate::resolver::Resolver;
 
 #[tokio::test(start_paused = true)]
 async fn two_watches_of_a_service_share_one_view() {
@@ -39,7 +42,8 @@ async fn a_watch_right_after_the_last_drop_is_not_ended_with_it() {
     let mut second = watchers.watch(&service()).unwrap();
     second.next().await.unwrap();
     soon().await;
-    drop(watchers.watch(&service()).unwrap());
+    watchers.watch(&service()).unwrap().next().await.unwrap();
+    soon().await;
     script.removes(1);
     assert!(second.next().await.unwrap().snapshot.is_empty());
     assert_eq!(script.opened.load(Ordering::Relaxed), 2, "the third shared the view of the second");
@@ -63,6 +67,20 @@ async fn dropping_the_handle_ends_the_watches() {
     assert!(watch.next().await.is_none());
     soon().await;
     assert!(!script.is_viewed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_lives_until_the_last_clone_of_its_handle_is_dropped() {
+    let script = Script::listing(&[1]);
+    let mut options = options();
+    options.lazy = true;
+    let handle = Handle::open(Arc::new(Scripted(script.clone())), options).await.unwrap();
+    let mut watch = handle.watch(&service()).unwrap();
+    let clone = handle.clone();
+    drop(handle);
+    assert!(watch.next().await.is_some());
+    drop(clone);
+    assert!(watch.next().await.is_none());
 }
 
 #[test]

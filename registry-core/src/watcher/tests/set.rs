@@ -85,7 +85,7 @@ async fn an_entry_that_turns_malformed_is_removed() {
 async fn of_two_entries_of_one_identity_the_newest_healthy_one_is_listed() {
     let script = Script::listing(&[1]);
     let (_watchers, mut watch) = watching(&script).await;
-    let newer = Found::new(Key::new("other/h:1"), instance(1, 99), 5);
+    let newer = Found::new(Key::new("another/h:1"), instance(1, 99), 5);
     script.puts(newer.clone());
     assert_eq!(watch.next().await.unwrap().snapshot.get("h:1").unwrap().weight(), 99);
     script.puts(Found { healthy: false, ..newer });
@@ -148,7 +148,7 @@ async fn the_settle_time_hides_delete_and_create() {
 
 #[tokio::test]
 async fn a_list_without_memory_is_read_by_the_same_rules() {
-    let newer = Found::new(Key::new("other/h:1"), instance(1, 99), 5);
+    let newer = Found::new(Key::new("another/h:1"), instance(1, 99), 5);
     let snapshot = snapshot_of(&service(), vec![newer, entry(1), malformed(2), unhealthy(3), entry(4)]);
     let listed: Vec<_> = snapshot.instances().iter().map(|i| (i.address().port().unwrap(), i.weight())).collect();
     assert_eq!(listed, [(1, 99), (4, 10)]);

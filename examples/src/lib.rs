@@ -1,1 +1,0 @@
-//! Programs that show the registry at work.

@@ -1,0 +1,14 @@
+//! The backends of this workspace, each behind its Cargo feature.
+
+use crate::connector::Backend;
+
+#[cfg(feature = "memory")]
+mod memory;
+
+/// The backends that are compiled in.
+pub(crate) fn compiled_in() -> Vec<Backend> {
+    vec![
+        #[cfg(feature = "memory")]
+        memory::BACKEND,
+    ]
+}
