@@ -1,13 +1,7 @@
-#![doc = include_str!("../README.md")]
-
-/// The programs of the README, as doc tests.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-#[derive(Debug)]
-pub struct Readme;
-
-/// The programs of core's README, as doc tests.
-#[cfg(doctest)]
-#[doc = include_str!("../../registry-core/README.md")]
-#[derive(Debug)]
-pub struct CoreReadme;
+//! x
+mod bench;
+mod eventually;
+mod proxy;
+pub use self::bench::BenchError;
+pub use self::eventually::{eventually, never};
+pub use self::proxy::{Counts, Direction, Fault, FaultProxy};
