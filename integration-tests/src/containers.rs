@@ -140,7 +140,8 @@ impl Container {
     }
 
     async fn run_anew<S: Into<String>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<(), BenchError> {
-        let head = ["run", "--detach", "--pull", "never", "--label", "registry-test", "--name", &self.name].map(str::to_owned);
+        let head =
+            ["run", "--detach", "--pull", "never", "--label", "registry-test", "--name", &self.name].map(str::to_owned);
         docker(head.into_iter().chain(arguments.into_iter().map(Into::into))).await.map(drop)
     }
 }

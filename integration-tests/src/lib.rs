@@ -1,7 +1,23 @@
-//! x
+//! The conformance suite run on every adapter, and what belongs to no single crate: servers in containers that a test can kill, freeze and wipe
+//! ([`EtcdServer`]), a TCP proxy that breaks links ([`FaultProxy`]), owners in processes of their own ([`OwnerProcess`]), and
+//! the stores' harnesses built of them ([`harness`]).
+//!
+//! `scripts/test-all.sh` brings up what these need and says so through environment variables ([`environment`]); without them, tests of a
+//! store show as ignored.
+
+pub mod environment;
+pub mod harness;
+
 mod bench;
+mod containers;
+mod etcd_server;
 mod eventually;
+mod owner_process;
 mod proxy;
+
 pub use self::bench::BenchError;
+pub use self::containers::{Container, docker};
+pub use self::etcd_server::EtcdServer;
 pub use self::eventually::{eventually, never};
+pub use self::owner_process::OwnerProcess;
 pub use self::proxy::{Counts, Direction, Fault, FaultProxy};

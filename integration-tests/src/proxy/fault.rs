@@ -34,6 +34,39 @@ pub enum Fault {
     AcceptAndClose,
 }
 
+/// What is in force on a proxy: a fault, and possibly another for connections that are older than some moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting {
+    pub(crate) fault: Fault,
+    pub(crate) left_behind: Option<LeftBehind>,
+}
+
+/// The connections whose client was told that they ended, while what they hold is still on its way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LeftBehind {
+    /// Connections are numbered as they are accepted; these are the ones below.
+    pub(crate) below: u64,
+    pub(crate) fault: Fault,
+}
+
+impl Setting {
+    pub(crate) fn new(fault: Fault) -> Self {
+        Self { fault, left_behind: None }
+    }
+
+    /// What is wrong with the connection of this number.
+    pub(crate) fn on(&self, connection: u64) -> Fault {
+        match self.left_behind {
+            Some(old) if connection < old.below => old.fault,
+            _ => self.fault,
+        }
+    }
+
+    pub(crate) fn leaves_behind(&self, connection: u64) -> bool {
+        self.left_behind.is_some_and(|old| connection < old.below)
+    }
+}
+
 impl Direction {
     pub(crate) fn covers(self, other: Self) -> bool {
         self == Self::Both || self == other

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpStream;
 use tokio::sync::{broadcast, watch};
 
-use super::fault::{Direction, Fault};
+use super::fault::{Direction, Fault, Setting};
 use super::pump::{self, Way};
 use super::tally::Tally;
 
 /// What each connection of a proxy is made with.
 #[derive(Clone)]
 pub(super) struct Link {
-    pub(super) faults: watch::Receiver<Fault>,
+    pub(super) settings: watch::Receiver<Setting>,
     pub(super) upstreams: watch::Receiver<SocketAddr>,
     pub(super) resets: broadcast::Sender<()>,
     pub(super) tally: Arc<Tally>,
@@ -30,30 +30,33 @@ pub(super) enum End {
 
 impl Link {
     pub(super) async fn carry(self, mut client: TcpStream) {
-        let _open = self.tally.connection();
-        if let End::Reset = self.join(&mut client).await {
+        let open = self.tally.connection();
+        if let End::Reset = self.join(&mut client, open.number).await {
             // A socket that is closed with no time to linger sends a reset.
             let _ = client.set_zero_linger();
         }
     }
 
-    async fn join(&self, client: &mut TcpStream) -> End {
+    async fn join(&self, client: &mut TcpStream, number: u64) -> End {
         let mut resets = self.resets.subscribe();
-        let mut faults = self.faults.clone();
+        let mut settings = self.settings.clone();
         let connecting = async {
-            let mut fault = *faults.borrow_and_update();
+            let mut fault = settings.borrow_and_update().on(number);
             match fault {
                 Fault::Reset => return Err(End::Reset),
                 Fault::AcceptAndClose => return Err(End::Closed),
                 _ if !fault.loses(Direction::ToServer) => {
                     let upstream = *self.upstreams.borrow();
-                    return TcpStream::connect(upstream).await.map_err(|_| End::Reset);
+                    return TcpStream::connect(upstream).await.map_err(|_| {
+                        self.tally.refused();
+                        End::Reset
+                    });
                 }
                 _ => {}
             }
             // On a real cut this connection would never have come about: it must not live on afterwards.
-            while fault.loses(Direction::ToServer) && faults.changed().await.is_ok() {
-                fault = *faults.borrow_and_update();
+            while fault.loses(Direction::ToServer) && settings.changed().await.is_ok() {
+                fault = settings.borrow_and_update().on(number);
             }
             Err(End::Reset)
         };
@@ -63,7 +66,7 @@ impl Link {
         };
         match connected {
             Ok(mut server) => {
-                let end = self.relay(client, &mut server, resets).await;
+                let end = self.relay(client, &mut server, number, resets).await;
                 if let End::Reset = end {
                     let _ = server.set_zero_linger();
                 }
@@ -73,12 +76,19 @@ impl Link {
         }
     }
 
-    async fn relay(&self, client: &mut TcpStream, server: &mut TcpStream, mut resets: broadcast::Receiver<()>) -> End {
+    async fn relay(
+        &self,
+        client: &mut TcpStream,
+        server: &mut TcpStream,
+        number: u64,
+        mut resets: broadcast::Receiver<()>,
+    ) -> End {
         // A proxy should not add the delays that small writes get.
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let torn = AtomicBool::new(false);
         let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
-        let way = |direction| Way { direction, faults: self.faults.clone(), torn: &torn, tally: &self.tally };
+        let way =
+            |direction| Way { direction, number, settings: self.settings.clone(), torn: &torn, tally: &self.tally };
         let both_ways = async {
             let there = pump::pump(from_client, to_server, way(Direction::ToServer));
             let back = pump::pump(from_server, to_client, way(Direction::ToClient));
@@ -91,23 +101,23 @@ impl Link {
         };
         tokio::select! {
             end = both_ways => end,
-            end = supervise(self.faults.clone(), &torn) => end,
+            end = supervise(self.settings.clone(), number, &torn) => end,
             _ = resets.recv() => End::Reset,
         }
     }
 }
 
 /// Ends the connection when the fault wants it, and when bytes were lost and nothing loses them any more.
-async fn supervise(mut faults: watch::Receiver<Fault>, torn: &AtomicBool) -> End {
+async fn supervise(mut settings: watch::Receiver<Setting>, number: u64, torn: &AtomicBool) -> End {
     loop {
-        match *faults.borrow_and_update() {
+        match settings.borrow_and_update().on(number) {
             Fault::Reset => return End::Reset,
             Fault::AcceptAndClose => return End::Closed,
             Fault::Lose(_) => {}
             _ if torn.load(Ordering::Relaxed) => return End::Reset,
             _ => {}
         }
-        if faults.changed().await.is_err() {
+        if settings.changed().await.is_err() {
             return End::Closed;
         }
     }

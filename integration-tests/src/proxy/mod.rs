@@ -20,6 +20,7 @@ use crate::bench;
 pub use self::fault::{Direction, Fault};
 pub use self::tally::Counts;
 
+use self::fault::{LeftBehind, Setting};
 use self::link::Link;
 use self::tally::Tally;
 
@@ -30,7 +31,7 @@ use self::tally::Tally;
 #[derive(Debug)]
 pub struct FaultProxy {
     address: SocketAddr,
-    fault: watch::Sender<Fault>,
+    setting: watch::Sender<Setting>,
     upstream: watch::Sender<SocketAddr>,
     resets: broadcast::Sender<()>,
     tally: Arc<Tally>,
@@ -53,14 +54,14 @@ impl FaultProxy {
     pub async fn start_on(address: SocketAddr, upstream: SocketAddr) -> io::Result<Self> {
         let listener = bench::on_bench(TcpListener::bind(address)).await?;
         let address = listener.local_addr()?;
-        let (fault, faults) = watch::channel(Fault::None);
+        let (setting, settings) = watch::channel(Setting::new(Fault::None));
         let (upstream, upstreams) = watch::channel(upstream);
         // Who misses some of them would have been reset by the first.
         let (resets, _) = broadcast::channel(1);
         let tally = Arc::new(Tally::default());
-        let link = Link { faults, upstreams, resets: resets.clone(), tally: tally.clone() };
+        let link = Link { settings, upstreams, resets: resets.clone(), tally: tally.clone() };
         let task = bench::runtime().spawn(accept(listener, link)).abort_handle();
-        Ok(Self { address, fault, upstream, resets, tally, task })
+        Ok(Self { address, setting, upstream, resets, tally, task })
     }
 
     /// Where clients connect.
@@ -70,13 +71,23 @@ impl FaultProxy {
 
     /// The fault in force.
     pub fn fault(&self) -> Fault {
-        *self.fault.borrow()
+        self.setting.borrow().fault
     }
 
     /// From now on this fault is in force, on open connections and on new ones. What a client or the server sends after this returned is
     /// subject to it.
     pub fn set(&self, fault: Fault) {
-        self.fault.send_replace(fault);
+        self.setting.send_replace(Setting::new(fault));
+    }
+
+    /// New connections pass from now on, while the fault in force stays on those that are open now. Their clients see them close: what they
+    /// had sent stays held, if it was, until the next [`set`](Self::set) or [`heal`](Self::heal), and arrives then.
+    pub fn overtake(&self) {
+        let below = self.tally.counts().accepted;
+        self.setting.send_modify(|setting| {
+            setting.left_behind = Some(LeftBehind { below, fault: setting.fault });
+            setting.fault = Fault::None;
+        });
     }
 
     /// Ends the fault in force. Held bytes are delivered; connections that lost bytes are reset, for their streams have a hole.

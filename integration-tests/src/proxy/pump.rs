@@ -8,8 +8,8 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::fault::{Direction, Fault};
-use super::tally::Tally;
+use super::fault::{Direction, Fault, Setting};
+use super::tally::{Tally, Waiting};
 
 /// How much one read takes.
 const READ: usize = 16 * 1024;
@@ -21,7 +21,9 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// A direction, what is wrong with it, and whether bytes of this connection were lost.
 pub(super) struct Way<'a> {
     pub(super) direction: Direction,
-    pub(super) faults: watch::Receiver<Fault>,
+    /// Of the connection.
+    pub(super) number: u64,
+    pub(super) settings: watch::Receiver<Setting>,
     pub(super) torn: &'a AtomicBool,
     pub(super) tally: &'a Tally,
 }
@@ -29,9 +31,10 @@ pub(super) struct Way<'a> {
 /// The connection is broken for both ends.
 pub(super) struct Broken;
 
-struct Item {
+struct Item<'a> {
     arrived: Instant,
     what: What,
+    _waiting: Waiting<'a>,
 }
 
 enum What {
@@ -50,12 +53,13 @@ enum Passage {
 /// Carries what is read to the other side until both are done.
 pub(super) async fn pump(from: ReadHalf<'_>, to: WriteHalf<'_>, way: Way<'_>) -> Result<(), Broken> {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let scanner = way.tally.scanner(way.direction);
-    let ((), delivered) = tokio::join!(read(from, sender, scanner), deliver(receiver, to, way));
+    let (tally, direction) = (way.tally, way.direction);
+    let ((), delivered) = tokio::join!(read(from, sender, tally, direction), deliver(receiver, to, way));
     delivered
 }
 
-async fn read(mut from: ReadHalf<'_>, queue: mpsc::Sender<Item>, mut scanner: super::tally::Scanner<'_>) {
+async fn read<'a>(mut from: ReadHalf<'_>, queue: mpsc::Sender<Item<'a>>, tally: &'a Tally, direction: Direction) {
+    let mut scanner = tally.scanner(direction);
     let mut buffer = vec![0; READ];
     loop {
         let what = match from.read(&mut buffer).await {
@@ -70,14 +74,36 @@ async fn read(mut from: ReadHalf<'_>, queue: mpsc::Sender<Item>, mut scanner: su
             }
             _ => false,
         };
-        let queued = queue.send(Item { arrived: Instant::now(), what }).await;
+        let queued = queue.send(Item { arrived: Instant::now(), what, _waiting: tally.waiting() }).await;
         if queued.is_err() || !goes_on {
             return;
         }
     }
 }
 
-async fn deliver(mut queue: mpsc::Receiver<Item>, mut to: WriteHalf<'_>, mut way: Way<'_>) -> Result<(), Broken> {
+async fn deliver(mut queue: mpsc::Receiver<Item<'_>>, mut to: WriteHalf<'_>, mut way: Way<'_>) -> Result<(), Broken> {
+    let mut settings = way.settings.clone();
+    let (number, direction) = (way.number, way.direction);
+    let left_behind = async {
+        if direction == Direction::ToServer || settings.wait_for(|setting| setting.leaves_behind(number)).await.is_err()
+        {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        delivered = deliver_all(&mut queue, &mut to, &mut way) => return delivered,
+        () = left_behind => {}
+    }
+    // The client takes it for the end, and leaves.
+    let _ = to.shutdown().await;
+    Ok(())
+}
+
+async fn deliver_all(
+    queue: &mut mpsc::Receiver<Item<'_>>,
+    to: &mut WriteHalf<'_>,
+    way: &mut Way<'_>,
+) -> Result<(), Broken> {
     while let Some(item) = queue.recv().await {
         let passage = way.passage(item.arrived).await;
         match (passage, item.what) {
@@ -107,7 +133,7 @@ impl Way<'_> {
     async fn passage(&mut self, arrived: Instant) -> Passage {
         let mut passage = Passage::Passes;
         loop {
-            let fault = *self.faults.borrow_and_update();
+            let fault = self.settings.borrow_and_update().on(self.number);
             if fault.loses(self.direction) {
                 self.torn.store(true, Ordering::Relaxed);
                 return Passage::Lost;
@@ -117,14 +143,14 @@ impl Way<'_> {
                 fault if fault.holds(self.direction) => {
                     passage = Passage::Released;
                     // Without a proxy the link is aborted.
-                    let _ = self.faults.changed().await;
+                    let _ = self.settings.changed().await;
                     continue;
                 }
                 _ => return passage,
             };
             tokio::select! {
                 () = tokio::time::sleep_until(due) => return passage,
-                _ = self.faults.changed() => {}
+                _ = self.settings.changed() => {}
             }
         }
     }

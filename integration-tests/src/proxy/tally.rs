@@ -10,12 +10,16 @@ use super::fault::Direction;
 pub struct Counts {
     /// Connections accepted so far.
     pub accepted: u64,
+    /// Those of them that the server refused.
+    pub refused: u64,
     /// Connections open now.
     pub open: u64,
     /// Bytes read from clients.
     pub to_server: u64,
     /// Bytes read from the server.
     pub to_client: u64,
+    /// Reads that wait for their delivery: held ones above all.
+    pub waiting: u64,
     /// Messages in HTTP/2 data frames from clients, that is gRPC requests and what is sent on their streams. Zero under TLS.
     pub messages: u64,
 }
@@ -23,9 +27,11 @@ pub struct Counts {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     accepted: AtomicU64,
+    refused: AtomicU64,
     closed: AtomicU64,
     to_server: AtomicU64,
     to_client: AtomicU64,
+    waiting: AtomicU64,
     messages: AtomicU64,
     patterns: Mutex<Vec<Pattern>>,
 }
@@ -43,17 +49,28 @@ impl Tally {
         let accepted = self.accepted.load(Relaxed);
         Counts {
             accepted,
+            refused: self.refused.load(Relaxed),
             open: accepted.saturating_sub(closed),
             to_server: self.to_server.load(Relaxed),
             to_client: self.to_client.load(Relaxed),
+            waiting: self.waiting.load(Relaxed),
             messages: self.messages.load(Relaxed),
         }
     }
 
     /// Counts a connection as open for as long as the value lives.
     pub(super) fn connection(&self) -> Open<'_> {
-        self.accepted.fetch_add(1, Relaxed);
-        Open(self)
+        Open { tally: self, number: self.accepted.fetch_add(1, Relaxed) }
+    }
+
+    pub(super) fn refused(&self) {
+        self.refused.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a read as waiting for as long as the value lives.
+    pub(super) fn waiting(&self) -> Waiting<'_> {
+        self.waiting.fetch_add(1, Relaxed);
+        Waiting(self)
     }
 
     pub(super) fn look_for(&self, bytes: Vec<u8>) {
@@ -77,11 +94,23 @@ impl Tally {
     }
 }
 
-pub(super) struct Open<'a>(&'a Tally);
+pub(super) struct Open<'a> {
+    tally: &'a Tally,
+    /// Counted from 0 as connections are accepted.
+    pub(super) number: u64,
+}
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        self.0.closed.fetch_add(1, Relaxed);
+        self.tally.closed.fetch_add(1, Relaxed);
+    }
+}
+
+pub(super) struct Waiting<'a>(&'a Tally);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Relaxed);
     }
 }
 

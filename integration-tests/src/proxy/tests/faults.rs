@@ -145,6 +145,7 @@ async fn a_refused_connection_to_the_server_is_a_reset_for_the_client() {
     nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let proxy = FaultProxy::start(nobody.local_addr().unwrap()).await.unwrap();
     assert!(is_refused(&proxy).await);
+    assert_eq!(proxy.counts().refused, 1);
 }
 
 #[tokio::test]

@@ -130,3 +130,23 @@ async fn a_connection_that_passes_carries_megabytes_unchanged() {
     read.unwrap();
     assert!(got == sent, "{} bytes of {} arrived, or other ones", got.len(), sent.len());
 }
+
+#[tokio::test]
+async fn a_new_connection_can_overtake_what_is_held() {
+    let mut echo = echo().await;
+    let proxy = FaultProxy::start(echo.address).await.unwrap();
+    let mut client = greeted(&proxy).await;
+    assert_eq!(next(&mut echo).await, "hello");
+    proxy.set(Fault::Hold(Direction::ToServer));
+    client.write_all(b"first, arrives last").await.unwrap();
+    eventually(SOON, "it is held", async || (proxy.counts().waiting == 1).then_some(())).await;
+    proxy.overtake();
+    assert_eq!(answer(&mut client).await.unwrap(), "", "the client sees the old connection close");
+    drop(client);
+    greeted(&proxy).await;
+    assert_eq!(next(&mut echo).await, "hello");
+    assert_eq!(next(&mut echo).await, "", "the end of the second connection");
+    never(WHILE, "a held request arrives", echo.got.recv()).await;
+    proxy.heal();
+    assert_eq!(next(&mut echo).await, "first, arrives last");
+}

@@ -1,0 +1,18 @@
+//! The etcd adapter, operation by operation, on a real etcd.
+//!
+//! `REGISTRY_TEST_ETCD` names it (`http://127.0.0.1:2379`). Without it the tests show as ignored, or, with `REGISTRY_TEST_REQUIRE=etcd`, fail.
+
+mod bench;
+mod connecting;
+mod entries;
+mod handles;
+mod sessions;
+mod views;
+
+use libtest_mimic::Arguments;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let tests = [entries::tests(), sessions::tests(), views::tests(), connecting::tests(), handles::tests()];
+    libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit();
+}

@@ -1,0 +1,189 @@
+//! One connection at a time, to one endpoint at a time.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use etcd_client::{Client, Error};
+
+use super::connect;
+use super::error::Failure;
+use crate::config::{Config, Credentials};
+
+/// A request that is dropped unanswered after this time speaks against its connection: most likely a frozen server or a black hole. One that is
+/// dropped earlier says nothing: its caller may simply have lost interest.
+const SUSPICIOUS: Duration = Duration::from_millis(500);
+
+/// A sticky connection with fail-over: it stays with one endpoint as long as that answers, and goes on to the next one when it does not.
+pub(super) struct Line {
+    config: Arc<Config>,
+    state: Mutex<State>,
+    /// Held while connecting, so that requests that start together share one connection.
+    connecting: tokio::sync::Mutex<()>,
+}
+
+struct State {
+    /// Counts the endpoints gone through.
+    endpoint: usize,
+    /// Names the connection, made or to be made: it changes when the connection is given up.
+    number: u64,
+    link: Option<Link>,
+}
+
+/// A connection.
+#[derive(Clone)]
+struct Link {
+    number: u64,
+    client: Client,
+    url: Arc<str>,
+    credentials: Arc<Credentials>,
+}
+
+/// Which failures may be answered by asking the next endpoint at once, each endpoint once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// Those after which the request certainly was not carried out.
+    IfNotSent,
+    /// All that speak against the endpoint: asking twice does no harm.
+    Always,
+}
+
+impl Line {
+    /// A line that is not connected yet. `start` chooses the first endpoint.
+    pub(super) fn new(config: Arc<Config>, start: usize) -> Self {
+        let state = State { endpoint: start, number: 0, link: None };
+        Self { config, state: Mutex::new(state), connecting: tokio::sync::Mutex::default() }
+    }
+
+    /// Runs `request` on the line's connection, and tells it which that is.
+    pub(super) async fn call<T, F>(&self, repeat: Repeat, request: impl Fn(Client, u64) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let mut others = self.config.endpoints.len() - 1;
+        let mut renewed = false;
+        loop {
+            let failure = match self.call_once(&request).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            if others > 0 && failure.speaks_against_endpoint() && (repeat == Repeat::Always || failure.is_not_applied())
+            {
+                others -= 1;
+            } else if !renewed && self.credentials_changed(&failure) {
+                renewed = true;
+                self.start_afresh();
+            } else {
+                return Err(failure);
+            }
+        }
+    }
+
+    async fn call_once<T, F>(&self, request: &impl Fn(Client, u64) -> F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let link = self.link().await?;
+        self.judged(link.number, &link.url, request(link.client.clone(), link.number)).await
+    }
+
+    /// Runs `request`, which was made on the connection `number`: when it fails as a broken connection does, or is dropped as one that hangs, the line
+    /// takes another next time.
+    pub(super) async fn judged<T, F>(&self, number: u64, url: &str, request: F) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let mut doubt = Doubt { line: self, number, since: Some(Instant::now()) };
+        let result = request.await;
+        doubt.since = None;
+        result.map_err(|error| {
+            let failure = Failure::new(&error, url);
+            if failure.speaks_against_endpoint() {
+                self.distrust(number);
+            }
+            failure
+        })
+    }
+
+    /// Lets the next request connect anew, with credentials and certificates read anew (X1).
+    pub(super) fn start_afresh(&self) {
+        let mut state = self.state();
+        state.number += 1;
+        state.link = None;
+    }
+
+    /// The connection `number` does not answer as it should: the next request takes the next endpoint.
+    pub(super) fn distrust(&self, number: u64) {
+        let mut state = self.state();
+        if state.number == number {
+            state.number += 1;
+            state.endpoint = state.endpoint.wrapping_add(1);
+            state.link = None;
+        }
+    }
+
+    /// The connection, made now if there is none.
+    async fn link(&self) -> Result<Link, Failure> {
+        if let Some(link) = self.present() {
+            return Ok(link);
+        }
+        let _one_at_a_time = self.connecting.lock().await;
+        if let Some(link) = self.present() {
+            return Ok(link);
+        }
+        let (number, endpoint) = {
+            let state = self.state();
+            (state.number, state.endpoint)
+        };
+        let url: Arc<str> = self.config.url(endpoint).into();
+        let credentials = Arc::new(self.config.credentials()?);
+        let client = connect::client(&url, &credentials, self.config.connect_timeout);
+        let client = self.judged(number, &url, client).await.map_err(Failure::not_applied)?;
+        let link = Link { number, client, url, credentials };
+        let mut state = self.state();
+        if state.number == number {
+            state.link = Some(link.clone());
+        }
+        Ok(link)
+    }
+
+    fn present(&self) -> Option<Link> {
+        self.state().link.clone()
+    }
+
+    /// Whether it makes sense to connect anew after `failure`: it is a denial, and the files say something else than what was denied, or etcd says that
+    /// our token is out of date.
+    pub(super) fn credentials_changed(&self, failure: &Failure) -> bool {
+        let Some(link) = self.present().filter(|_| failure.is_denied()) else { return false };
+        failure.is_outdated_token()
+            || (self.config.has_files() && self.config.credentials().is_ok_and(|read| read != *link.credentials))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state();
+        f.debug_struct("Line").field("endpoint", &self.config.url(state.endpoint)).finish_non_exhaustive()
+    }
+}
+
+/// Distrusts a connection when it is dropped late.
+struct Doubt<'a> {
+    line: &'a Line,
+    number: u64,
+    /// When the request was made; `None` once it was answered.
+    since: Option<Instant>,
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        if self.since.is_some_and(|since| since.elapsed() >= SUSPICIOUS) {
+            self.line.distrust(self.number);
+        }
+    }
+}
