@@ -7,6 +7,7 @@
 
 pub mod environment;
 pub mod harness;
+pub mod memory;
 
 mod bench;
 mod containers;
@@ -21,3 +22,9 @@ pub use self::etcd_server::EtcdServer;
 pub use self::eventually::{eventually, never};
 pub use self::owner_process::OwnerProcess;
 pub use self::proxy::{Counts, Direction, Fault, FaultProxy};
+
+/// The programs of the README, as doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+#[derive(Debug)]
+pub struct Readme;

@@ -306,12 +306,18 @@ impl Actor {
         let fencing = self.capabilities.write_fencing.is_offered();
         let by_end = self.closing_by_end();
         let (last_answer, operation_timeout) = (self.last_answer, self.options.operation_timeout);
+        // While renewals fail they alone ask whether the store is back, once a handle and not once an entry (L5). Calls go on within their
+        // deadlines; everything else waits for that answer.
+        let waiting = self.closing.is_none() && self.link.up().is_some_and(|up| up.failing);
         while self.batches < max_in_flight && !self.ready.is_empty() {
             let (mut puts, mut removes, mut inspects) = (Vec::new(), Vec::new(), Vec::new());
             let mut fence = false;
             while let Some(key) = self.ready.pop_front() {
                 let Some(slot) = self.slots.get_mut(&key) else { continue };
                 slot.ready = false;
+                if waiting && slot.call.is_none() {
+                    continue;
+                }
                 match slot.next_step(now, fencing, by_end) {
                     None => continue,
                     Some(Step::Put(record, guard, call)) => {

@@ -74,6 +74,7 @@ impl Actor {
                 keys.iter().for_each(|key| self.look_at(key));
                 if recovered {
                     self.look_at_all();
+                    self.touch_all();
                 }
             }
             Err(SessionError::Lost) => {

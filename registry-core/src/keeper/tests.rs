@@ -28,6 +28,8 @@ struct World {
     denies_open: bool,
     refused_key: Option<Key>,
     sessions: u64,
+    /// Requests so far.
+    trips: u64,
     /// The session that is lost at its next renewal.
     lost: Option<SessionId>,
     trip: Duration,
@@ -41,6 +43,7 @@ impl MapStore {
 
     /// One round trip: for ever while the store is away.
     async fn trip(&self) {
+        self.world().trips += 1;
         let trip = self.world().trip.max(Duration::from_millis(1));
         tokio::time::sleep(trip).await;
         while self.world().away {
@@ -332,6 +335,23 @@ async fn a_vanished_entry_is_back_after_an_audit_and_a_second_look() {
     store.world().entries.clear();
     eventually("it is back", || weight_at(&store, 1) == Some(3)).await;
     drop(keeper);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_costs_attempts_by_the_handle_and_not_by_the_entry() {
+    let store = MapStore::default();
+    let keeper = connected(&store).await;
+    for port in 1..=30 {
+        keeper.register(&info(port, 10)).await.unwrap();
+    }
+    store.world().away = true;
+    let before = store.world().trips;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let attempts = store.world().trips - before;
+    assert!((20..120).contains(&attempts), "{attempts} attempts for 30 entries in two minutes");
+    store.world().entries.clear();
+    store.world().away = false;
+    eventually("all entries are back", || (1..=30).all(|port| weight_at(&store, port).is_some())).await;
 }
 
 #[tokio::test(start_paused = true)]
