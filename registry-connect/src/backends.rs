@@ -2,12 +2,16 @@
 
 use crate::connector::Backend;
 
+#[cfg(feature = "etcd")]
+mod etcd;
 #[cfg(feature = "memory")]
 mod memory;
 
 /// The backends that are compiled in.
 pub(crate) fn compiled_in() -> Vec<Backend> {
     vec![
+        #[cfg(feature = "etcd")]
+        etcd::BACKEND,
         #[cfg(feature = "memory")]
         memory::BACKEND,
     ]

@@ -4,23 +4,24 @@
 mod backends;
 mod connector;
 mod options;
-mod secret;
 mod settings;
 mod suggest;
 mod url;
 
 pub use registry_core::{
     Address, Change, Difference, Error, ErrorKind, Handle, HandleOptions, HandleState, HandleStatus, Info, InfoBuilder,
-    Instance, InvalidField, NoInstance, NotReady, NotServing, Outcome, RegistrationState, RegistrationStatus, Registry,
-    Resolver, ServiceName, ServiceRegistry, Snapshot, SnapshotRef, Stale, Trouble, Watch,
+    Instance, InvalidField, Material, NoInstance, NotReady, NotServing, Outcome, RegistrationState, RegistrationStatus,
+    Registry, Resolver, Secret, ServiceName, ServiceRegistry, Snapshot, SnapshotRef, Stale, Trouble, Watch,
 };
+/// The etcd backend's own crate, with what a URL cannot say.
+#[cfg(feature = "etcd")]
+pub use registry_etcd as etcd;
 /// The memory backend's own crate, with what a URL cannot say.
 #[cfg(feature = "memory")]
 pub use registry_memory as memory;
 
 pub use self::connector::{Backend, Connector, Opening};
 pub use self::options::{OPTIONS, UrlOption, ValueKind};
-pub use self::secret::{Material, Secret};
 pub use self::settings::Settings;
 pub use self::url::{Host, Url};
 

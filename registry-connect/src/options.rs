@@ -71,6 +71,12 @@ const fn every(key: &'static str, value: ValueKind, default: &'static str, meani
     UrlOption { key, value, default, meaning, schemes: &[] }
 }
 
+const ETCD: &[&str] = &["etcd"];
+
+const fn etcd(key: &'static str, value: ValueKind, default: &'static str, meaning: &'static str) -> UrlOption {
+    UrlOption { key, value, default, meaning, schemes: ETCD }
+}
+
 /// All options of the backends of this workspace. The table in the crate's documentation is compared with it by a test.
 pub const OPTIONS: &[UrlOption] = &[
     every("ttl", ValueKind::Duration, "15s", "how long an entry outlives an owner that died"),
@@ -80,6 +86,18 @@ pub const OPTIONS: &[UrlOption] = &[
     every("audit_interval", ValueKind::Duration, "30s", "how often all entries are compared with what is wanted"),
     every("removal_grace", ValueKind::Duration, "the TTL", "how long removals are held back after an outage"),
     every("lazy", ValueKind::Flag, "false", "whether the handle opens while the store is away"),
+    etcd("user", ValueKind::Text, "none", "who we are; also as `user@` before the hosts"),
+    etcd("password", ValueKind::Secret, "none", "the user's password; also as `user:password@` before the hosts"),
+    etcd(
+        "tls",
+        ValueKind::Flag,
+        "whether a key below is given",
+        "whether the connection is TLS; `false` with one of these keys is refused",
+    ),
+    etcd("ca", ValueKind::Pem, "the system's", "the authorities that may sign the server's certificate"),
+    etcd("cert", ValueKind::Pem, "none", "our certificate, for mutual TLS; goes with `key`"),
+    etcd("key", ValueKind::Pem, "none", "the private key of our certificate"),
+    etcd("server_name", ValueKind::Text, "the host", "the name that the server's certificate must bear"),
 ];
 
 /// Reads `500ms`, `15s`, `2m` or `1h`.

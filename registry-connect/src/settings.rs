@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use registry_core::{Error, HandleOptions};
+use registry_core::{Error, HandleOptions, Material, Secret};
 
 use crate::options::{OPTIONS, UrlOption, ValueKind, duration, flag};
-use crate::secret::{Material, Secret};
 use crate::suggest::suggest;
 use crate::url::{Url, refused};
 

@@ -5,10 +5,9 @@ use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
-use registry_core::{Error, InvalidField};
+use registry_core::{Error, InvalidField, Secret};
 
 use crate::options::OPTIONS;
-use crate::secret::Secret;
 
 /// The longest URL that is accepted, in bytes.
 const MAX_URL: usize = 16 * 1024;

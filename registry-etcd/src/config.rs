@@ -1,5 +1,6 @@
 //! What a connection is made from: checked options, and credentials read from their files.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use registry_core::store::StoreError;
@@ -11,13 +12,15 @@ use crate::options::{Options, Tls};
 const DEFAULT_PORT: u16 = 2379;
 
 /// The checked part of [`Options`] that connections are made from.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Config {
     /// `host:port`, at least one.
     pub(crate) endpoints: Vec<String>,
     pub(crate) connect_timeout: Duration,
     user: Option<(String, Material)>,
     tls: Option<Tls>,
+    /// Whether etcd has ever answered a client made from this.
+    answered: AtomicBool,
 }
 
 /// Who we are and whom we trust, as it stood in options and files at one moment.
@@ -48,6 +51,7 @@ impl Config {
             connect_timeout: options.handle.attempt_timeout.mul_f64(0.75),
             user: options.user.clone().zip(options.password.clone()),
             tls: options.tls.clone(),
+            answered: AtomicBool::new(false),
         })
     }
 
@@ -65,6 +69,26 @@ impl Config {
     pub(crate) fn has_files(&self) -> bool {
         let tls = self.tls.iter().flat_map(|tls| [&tls.ca, &tls.certificate, &tls.key]).flatten();
         self.user.iter().map(|(_, password)| password).chain(tls).any(|material| matches!(material, Material::File(_)))
+    }
+
+    /// etcd has answered: the configuration works.
+    pub(crate) fn note_answer(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether etcd has ever answered.
+    pub(crate) fn was_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Whether etcd knows us by a user or a certificate, so that it may permit us less tomorrow.
+    pub(crate) fn presents_identity(&self) -> bool {
+        self.user.is_some() || self.tls_with_identity() == Some(true)
+    }
+
+    /// Whether there is TLS, and then whether we show a certificate.
+    pub(crate) fn tls_with_identity(&self) -> Option<bool> {
+        self.tls.as_ref().map(|tls| tls.certificate.is_some())
     }
 
     /// The endpoint of this number, as a URL.

@@ -49,7 +49,7 @@ impl EtcdSession {
         let key: Arc<str> = prefix.fence(granted.id).into();
         let fence = match transport.read(&[&key], What::NoValues).await {
             Ok(_) => Some(Fence { key, revision: AtomicI64::new(0) }),
-            Err(failure) if failure.is_permission() => None,
+            Err(failure) if failure.is_not_permitted() => None,
             Err(failure) => return Err(failure),
         };
         Ok(Self {
@@ -226,7 +226,7 @@ impl Session for EtcdSession {
                     fence.revision.fetch_max(revision, Ordering::SeqCst);
                     return Ok(());
                 }
-                Err(failure) if failure.is_permission() => {}
+                Err(failure) if failure.is_not_permitted() => {}
                 Err(failure) => return Err(failure.into_session_error()),
             }
         }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use registry_core::ServiceName;
@@ -11,11 +12,15 @@ use registry_core::store::{StoreError, View, ViewChange};
 use crate::entries;
 use crate::transport::{Changes, Event, Failure, Transport};
 
+/// How old the knowledge may be that we are permitted to read: etcd checks it when a watch is created, and never again.
+const PERMISSION_CHECK: Duration = Duration::from_secs(4);
+
 /// A view of one service: the watch is armed first, then everything is read.
 ///
 /// In the other order the watch would have to start at a revision that was read elsewhere, and one from a revision that a wiped store has not reached yet is
 /// silent for ever.
 pub(crate) struct EtcdView {
+    transport: Arc<Transport>,
     service: ServiceName,
     folder: String,
     changes: Changes,
@@ -23,6 +28,8 @@ pub(crate) struct EtcdView {
     queue: VecDeque<ViewChange>,
     /// The revision of the full list: changes up to it are in it.
     listed: i64,
+    /// When we were last seen to be permitted to read.
+    permitted: Instant,
 }
 
 impl EtcdView {
@@ -34,7 +41,7 @@ impl EtcdView {
         }
         let entries = listed.entries.iter().filter_map(|stored| entries::found(&service, &folder, stored));
         let queue = VecDeque::from([ViewChange::Full(entries.collect())]);
-        Ok(Self { service, folder, changes, queue, listed: listed.revision })
+        Ok(Self { transport, service, folder, changes, queue, listed: listed.revision, permitted: Instant::now() })
     }
 
     fn change(&self, event: &Event) -> Option<ViewChange> {
@@ -63,7 +70,12 @@ impl View for EtcdView {
     }
 
     async fn probe(&mut self) -> Result<(), StoreError> {
-        Ok(self.changes.ask().await?)
+        self.changes.ask().await?;
+        if self.permitted.elapsed() >= PERMISSION_CHECK {
+            self.transport.check_readable(&self.folder).await?;
+            self.permitted = Instant::now();
+        }
+        Ok(())
     }
 }
 

@@ -30,6 +30,10 @@ enum Note {
     LeaseNotFound,
     /// The token is not valid any more, or older than the last change of permissions.
     OutdatedToken,
+    /// We are who we say, and may not do this.
+    NotPermitted,
+    /// The connection was made, and closed by the other side.
+    Closed,
 }
 
 impl Failure {
@@ -37,7 +41,10 @@ impl Failure {
     pub(super) fn new(error: &Error, place: &str) -> Self {
         let judged = match error {
             Error::GRpcStatus(status) => of_status(status),
-            Error::TransportError(_) => misconfigured(format!("the TLS configuration cannot work: {}", chain(error))),
+            Error::TransportError(inner) => misconfigured(format!(
+                "the TLS configuration cannot work: {}: check the CA, and that the client key belongs to the client certificate",
+                chain(inner)
+            )),
             Error::InvalidUri(_) | Error::InvalidArgs(_) | Error::EndpointError(_) | Error::InvalidMetadataValue(_) => {
                 misconfigured(chain(error))
             }
@@ -46,6 +53,26 @@ impl Failure {
             _ => judge(ErrorKind::Other, Effect::Unknown, chain(error)),
         };
         Self { message: format!("{place}: {}", judged.message), ..judged }
+    }
+
+    /// The same, seen by a client that was never answered: what closes connections from the start may be TLS on one side only, or a certificate that
+    /// is missing. Once anything was answered, it is an outage.
+    pub(super) fn of_first_contact(self, tls: Option<bool>) -> Self {
+        if self.note != Note::Closed {
+            return self;
+        }
+        let (kind, mend) = match tls {
+            None => (ErrorKind::Unreachable, "if it speaks TLS, configure TLS"),
+            Some(false) => (
+                ErrorKind::Misconfigured,
+                "check that it speaks TLS on this port; if it wants a client certificate, give one and its key",
+            ),
+            Some(true) => (
+                ErrorKind::Misconfigured,
+                "check that it speaks TLS on this port, and that its CA signed the client certificate",
+            ),
+        };
+        Self { kind, message: format!("{}: the endpoint closed the connection: {mend}", self.message), ..self }
     }
 
     /// A watch that the server ended.
@@ -103,9 +130,9 @@ impl Failure {
             && matches!(self.kind, ErrorKind::Denied | ErrorKind::InvalidInput | ErrorKind::Other)
     }
 
-    /// Whether permissions, and nothing else, stand against it.
-    pub(crate) fn is_permission(&self) -> bool {
-        self.is_denied()
+    /// Whether the role of our user, and nothing else, stands against it.
+    pub(crate) fn is_not_permitted(&self) -> bool {
+        self.note == Note::NotPermitted
     }
 
     pub(crate) fn into_write_error(self) -> WriteError {
@@ -162,14 +189,15 @@ fn of_status(status: &Status) -> Failure {
         return failure;
     }
     match status.code() {
-        Code::Unavailable | Code::Cancelled | Code::Aborted => unreachable(chain(status)),
+        Code::Unavailable | Code::Cancelled | Code::Aborted => broken(status),
         Code::DeadlineExceeded => judge(ErrorKind::TimedOut, Effect::Unknown, text.to_owned()),
         Code::Unauthenticated => {
             let failure = refused(ErrorKind::Denied, status, "check user and password");
             Failure { note: Note::OutdatedToken, ..failure }
         }
         Code::PermissionDenied => {
-            refused(ErrorKind::Denied, status, "grant the user a role that may read and write the key prefix")
+            let mend = "grant the user a role that may read and write the key prefix";
+            Failure { note: Note::NotPermitted, ..refused(ErrorKind::Denied, status, mend) }
         }
         Code::InvalidArgument => of_invalid_argument(status),
         Code::NotFound if text.contains("lease not found") => lease_not_found(),
@@ -186,7 +214,7 @@ fn of_status(status: &Status) -> Failure {
             judge(ErrorKind::Other, Effect::None, chain(status))
         }
         // Streams end with `Unknown` or `Internal` and "h2 protocol error" when a server dies; the transport's own errors are `Unknown`, too.
-        Code::Unknown | Code::Internal if is_transport(status) => unreachable(chain(status)),
+        Code::Unknown | Code::Internal if is_transport(status) => broken(status),
         _ => judge(ErrorKind::Other, Effect::Unknown, chain(status)),
     }
 }
@@ -233,10 +261,21 @@ fn of_connection(status: &Status) -> Option<Failure> {
     if found(&["InvalidContentType", "corrupt message", "HttpsUriWithoutTlsSupport", "HTTP/2 was not negotiated"]) {
         return Some(misconfigured(format!("{text}: the endpoint does not speak TLS on this port, or not HTTP/2")));
     }
+    if found(&["tls handshake eof"]) {
+        return Some(Failure { note: Note::Closed, ..unreachable(text).not_applied() });
+    }
     if found(&["tcp connect error", "dns error", "deadline has elapsed", "Connect,"]) || is_connect_error(status) {
         return Some(unreachable(text).not_applied());
     }
     None
+}
+
+/// A connection that was made and then failed.
+fn broken(status: &Status) -> Failure {
+    let text = chain(status);
+    let closed = ["connection closed", "broken pipe", "reset by peer", "unexpected end of file"];
+    let note = if closed.iter().any(|mark| text.contains(mark)) { Note::Closed } else { Note::Nothing };
+    Failure { note, ..unreachable(text) }
 }
 
 fn is_connect_error(status: &Status) -> bool {
@@ -258,7 +297,8 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
     };
     for source in sources(error) {
         let said = source.to_string();
-        if !text.contains(&said) {
+        // Which says nothing, and stands in every chain.
+        if said != "transport error" && !text.contains(&said) {
             text = format!("{text}: {said}");
         }
     }

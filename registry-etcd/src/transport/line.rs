@@ -85,7 +85,10 @@ impl Line {
         F: Future<Output = Result<T, Error>>,
     {
         let link = self.link().await?;
-        self.judged(link.number, &link.url, request(link.client.clone(), link.number)).await
+        let answer = self.judged(link.number, &link.url, request(link.client.clone(), link.number)).await?;
+        // Not before: without a user, making a client sends nothing.
+        self.config.note_answer();
+        Ok(answer)
     }
 
     /// Runs `request`, which was made on the connection `number`: when it fails as a broken connection does, or is dropped as one that hangs, the line
@@ -98,12 +101,18 @@ impl Line {
         let result = request.await;
         doubt.since = None;
         result.map_err(|error| {
-            let failure = Failure::new(&error, url);
+            let failure = self.failure(&error, url);
             if failure.speaks_against_endpoint() {
                 self.distrust(number);
             }
             failure
         })
+    }
+
+    /// What `error` of a request to `place` means.
+    pub(super) fn failure(&self, error: &Error, place: &str) -> Failure {
+        let failure = Failure::new(error, place);
+        if self.config.was_answered() { failure } else { failure.of_first_contact(self.config.tls_with_identity()) }
     }
 
     /// Lets the next request connect anew, with credentials and certificates read anew (X1).

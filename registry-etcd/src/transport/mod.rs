@@ -30,6 +30,7 @@ pub(crate) struct Transport {
     calls: Line,
     leases: Line,
     watches: Line,
+    config: Arc<Config>,
 }
 
 /// An entry as it stands in etcd.
@@ -64,7 +65,7 @@ impl Transport {
         // Handles of many processes spread over the members.
         let start = fastrand::usize(..config.endpoints.len());
         let line = || Line::new(config.clone(), start);
-        Self { calls: line(), leases: line(), watches: line() }
+        Self { calls: line(), leases: line(), watches: line(), config }
     }
 
     /// Lets the lines for calls and leases connect anew, with credentials and certificates read anew (X1).
@@ -154,6 +155,20 @@ impl Transport {
         let mut answer = answer.await?;
         let revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
         Ok(Listed { entries: answer.take_kvs().into_iter().map(Stored::from).collect(), revision })
+    }
+
+    /// Fails when we may not read the keys that begin with `folder` any more: the cheapest read that there is, answered by the member that the watches
+    /// are on. Asks nothing when nobody could forbid it, as we present no identity.
+    pub(crate) async fn check_readable(&self, folder: &str) -> Result<(), Failure> {
+        if !self.config.presents_identity() {
+            return Ok(());
+        }
+        let answer = self.watches.call(Repeat::IfNotSent, |client, _| {
+            let folder = folder.to_owned();
+            let options = GetOptions::new().with_prefix().with_limit(1).with_keys_only().with_serializable();
+            async move { client.kv_client().get(folder, Some(options)).await }
+        });
+        answer.await.map(drop)
     }
 
     /// The changes of all keys that begin with `folder`, from now on. The watch stands when this returns.

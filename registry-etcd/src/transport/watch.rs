@@ -101,7 +101,7 @@ impl Changes {
 
     fn failed(&mut self, error: &Error) -> Failure {
         self.asked = None;
-        let failure = Failure::new(error, "the watch");
+        let failure = self.transport.watches.failure(error, "the watch");
         if failure.speaks_against_endpoint() {
             self.distrust();
         }
