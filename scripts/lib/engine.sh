@@ -21,7 +21,9 @@ engine() {
     [ -z "${DOCKER_HOST:-}" ] || die "DOCKER_HOST is set, but no engine answers there"
     [ "$(id -u)" = 0 ] || die "no container engine answers to this user: start Docker, join its group, or run me as root"
     if ! have dockerd || ! have docker || ! have iptables; then
-        apt_install "the stores run in containers" docker.io iptables
+        apt_install "the stores run in containers" docker.io iptables ca-certificates
+        # Newer suites have the command in a package of its own.
+        have docker || apt_install "the stores run in containers" docker-cli
     fi
     # The package may have started it, and a service manager should be the one to.
     if engine_within 20; then

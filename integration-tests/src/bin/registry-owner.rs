@@ -19,7 +19,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let info = Info::builder(service.as_str()).address(address.as_str()).build()?;
     let registry = connect(url).await?;
     registry.announce(&info)?;
-    let mut status = registry.registration(&info).ok_or("the registration that was announced is unknown")?;
+    let mut status = loop {
+        match registry.registration(&info) {
+            Some(status) => break status,
+            // The handle takes note of it when its task runs.
+            None => tokio::task::yield_now().await,
+        }
+    };
     let mut orders = BufReader::new(tokio::io::stdin()).lines();
     tell(&status.borrow_and_update().to_string());
     loop {

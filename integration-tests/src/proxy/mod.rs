@@ -77,7 +77,13 @@ impl FaultProxy {
     /// From now on this fault is in force, on open connections and on new ones. What a client or the server sends after this returned is
     /// subject to it.
     pub fn set(&self, fault: Fault) {
-        self.setting.send_replace(Setting::new(fault));
+        self.setting.send_modify(|setting| {
+            setting.fault = fault;
+            // They stay left behind, so that none misses it however soon this comes.
+            if let Some(old) = &mut setting.left_behind {
+                old.fault = fault;
+            }
+        });
     }
 
     /// New connections pass from now on, while the fault in force stays on those that are open now. Their clients see them close: what they

@@ -91,8 +91,9 @@ async fn deliver(mut queue: mpsc::Receiver<Item<'_>>, mut to: WriteHalf<'_>, mut
         }
     };
     tokio::select! {
-        delivered = deliver_all(&mut queue, &mut to, &mut way) => return delivered,
+        biased;
         () = left_behind => {}
+        delivered = deliver_all(&mut queue, &mut to, &mut way) => return delivered,
     }
     // The client takes it for the end, and leaves.
     let _ = to.shutdown().await;

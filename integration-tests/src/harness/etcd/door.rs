@@ -1,6 +1,8 @@
 //! The back door to etcd, as its root user: what stands there, and who may do what.
 
-use etcd_client::{Client, ConnectOptions, DeleteOptions, Error, Permission, PutOptions};
+use etcd_client::{
+    Client, ConnectOptions, DeleteOptions, Error, GetOptions, Permission, PutOptions, RoleRevokePermissionOptions,
+};
 
 use crate::bench::BenchError;
 
@@ -44,6 +46,36 @@ impl Door {
         grant(&mut self.0, number, permission).await.map_err(failed("granting"))
     }
 
+    /// Takes the right to write one key from a user, and leaves that to read it and everything with the others.
+    pub(super) async fn deny_key(&mut self, number: u32, key: &str) -> Result<(), BenchError> {
+        self.grant(number, Permission::read("")).await?;
+        for (from, to) in around(key) {
+            let permission = Permission::write(from).with_range_end(to);
+            let granted = self.0.role_grant_permission(user(number), permission).await;
+            granted.map_err(failed("granting all keys but one"))?;
+        }
+        Ok(())
+    }
+
+    /// Ends [`deny_key`](Self::deny_key).
+    pub(super) async fn allow_key(&mut self, number: u32, key: &str) -> Result<(), BenchError> {
+        self.grant(number, Permission::read_write("")).await?;
+        for (from, to) in around(key) {
+            let options = RoleRevokePermissionOptions::new().with_range_end(to);
+            let revoked = self.0.role_revoke_permission(user(number), from, Some(options)).await;
+            revoked.map_err(failed("revoking a permission"))?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the history up to now.
+    pub(super) async fn compact(&mut self) -> Result<(), BenchError> {
+        let answer = self.0.get("", Some(GetOptions::new().with_all_keys().with_count_only())).await;
+        let answer = answer.map_err(failed("asking for the revision"))?;
+        let revision = answer.header().map_or(0, etcd_client::ResponseHeader::revision);
+        self.0.compact(revision, None).await.map(drop).map_err(failed("compacting"))
+    }
+
     pub(super) async fn put(&mut self, key: &str, value: &[u8], keep_lease: bool) -> Result<(), BenchError> {
         let options = keep_lease.then(|| PutOptions::new().with_ignore_lease());
         self.0.put(key, value, options).await.map(drop).map_err(failed("putting"))
@@ -80,6 +112,12 @@ impl Door {
 /// The user of a handle.
 pub(super) fn user(number: u32) -> String {
     format!("handle-{number}")
+}
+
+/// The keys below and above this one, as ranges. The lower one must not begin where "all keys" does: etcd takes them for one permission.
+fn around(key: &str) -> [(Vec<u8>, Vec<u8>); 2] {
+    let next = [key.as_bytes(), &[0]].concat();
+    [(vec![1], key.as_bytes().to_vec()), (next, vec![0])]
 }
 
 async fn add_user(client: &mut Client, name: &str) -> Result<(), Error> {

@@ -18,6 +18,9 @@ use crate::proxy::{Direction, Fault};
 /// Within what time delayed bytes are delivered once nothing holds them.
 const DELIVERED: Duration = Duration::from_secs(5);
 
+/// Within what time a client has noticed that its connection was reset.
+const NOTICED: Duration = Duration::from_millis(50);
+
 /// The hooks of one namespace.
 pub(super) struct EtcdHooks {
     bench: Arc<EtcdBench>,
@@ -34,7 +37,7 @@ impl EtcdHooks {
     }
 
     async fn link(&self, handle: HandleId) -> Result<Arc<Link>, HookError> {
-        Ok(self.stand().await?.link(handle)?)
+        Ok(self.stand().await?.link(handle).await?)
     }
 
     async fn set(&self, handle: HandleId, fault: Fault) -> Result<(), HookError> {
@@ -67,10 +70,13 @@ impl Hooks for EtcdHooks {
             Hook::Cut,
             Hook::LoseAnswers,
             Hook::DelayWrites,
+            Hook::Overtake,
             Hook::Freeze,
             Hook::Kill,
             Hook::Wipe,
+            Hook::Compact,
             Hook::Deny,
+            Hook::DenyEntry,
             Hook::BadCredentials,
             Hook::CountWatches,
             Hook::CountSessions,
@@ -132,6 +138,11 @@ impl Hooks for EtcdHooks {
         self.set(handle, Fault::Hold(Direction::ToServer)).await
     }
 
+    async fn overtake(&self, handle: HandleId) -> Result<(), HookError> {
+        self.link(handle).await?.proxy.overtake();
+        Ok(())
+    }
+
     async fn freeze(&self) -> Result<(), HookError> {
         Ok(self.stand().await?.server.freeze().await?)
     }
@@ -152,19 +163,54 @@ impl Hooks for EtcdHooks {
         Ok(self.stand().await?.wipe().await?)
     }
 
+    async fn compact(&self) -> Result<(), HookError> {
+        let stand = self.stand().await?;
+        Ok(stand.through_the_door(|mut door| async move { door.compact().await }).await?)
+    }
+
     async fn deny(&self, handle: HandleId, access: Access) -> Result<(), HookError> {
         let left = match access {
             Access::Read => Permission::write(""),
             Access::Write => Permission::read(""),
         };
         self.grant(handle, left).await?;
-        // etcd asks for permission when a watch is made, and never again.
-        self.link(handle).await?.proxy.reset_connections();
+        if access == Access::Read {
+            // etcd asks for permission when a watch is made, and never again.
+            self.link(handle).await?.proxy.reset_connections();
+            // The next call should meet the refusal, not the broken connection.
+            tokio::time::sleep(NOTICED).await;
+        }
         Ok(())
     }
 
     async fn allow(&self, handle: HandleId) -> Result<(), HookError> {
         self.grant(handle, Permission::read_write("")).await
+    }
+
+    async fn deny_entry(&self, info: &Info) -> Result<(), HookError> {
+        let (key, _) = encode(&self.namespace, info)?;
+        let stand = self.stand().await?;
+        let users = stand.users();
+        let deny = stand.through_the_door(move |mut door| async move {
+            for user in users {
+                door.deny_key(user, &key).await?;
+            }
+            Ok(())
+        });
+        Ok(deny.await?)
+    }
+
+    async fn allow_entry(&self, info: &Info) -> Result<(), HookError> {
+        let (key, _) = encode(&self.namespace, info)?;
+        let stand = self.stand().await?;
+        let users = stand.users();
+        let allow = stand.through_the_door(move |mut door| async move {
+            for user in users {
+                door.allow_key(user, &key).await?;
+            }
+            Ok(())
+        });
+        Ok(allow.await?)
     }
 
     async fn watches(&self) -> Result<usize, HookError> {

@@ -53,7 +53,7 @@ impl Harness for EtcdHarness {
     async fn connect(&self, request: ConnectRequest) -> Result<Box<dyn ServiceRegistry>, Error> {
         let broken = |error: BenchError| Error::new(ErrorKind::Other, "connect", error.to_string());
         let stand = self.bench.stand(&request.namespace).await.map_err(broken)?;
-        let link = stand.connect(request.handle).await.map_err(broken)?;
+        let link = stand.link(request.handle).await.map_err(broken)?;
         let password = match request.credentials {
             Credentials::Bad => WRONG_PASSWORD,
             _ => door::PASSWORD,

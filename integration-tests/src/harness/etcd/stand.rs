@@ -35,8 +35,12 @@ impl Stand {
         Ok(Self { server, links: Mutex::default() })
     }
 
-    /// A new link, for a new handle, whose user is known to the server.
-    pub(super) async fn connect(&self, handle: HandleId) -> Result<Arc<Link>, BenchError> {
+    /// The link of a handle, whose user is then known to the server. It may be broken before the handle opens.
+    pub(super) async fn link(&self, handle: HandleId) -> Result<Arc<Link>, BenchError> {
+        let known = self.links().iter().find(|link| link.handle == handle).cloned();
+        if let Some(link) = known {
+            return Ok(link);
+        }
         if handle.0 >= door::USERS_AT_ONCE {
             self.through_the_door(move |mut door| async move { door.add_user(handle.0).await }).await?;
         }
@@ -47,10 +51,11 @@ impl Stand {
         Ok(link)
     }
 
-    /// The link of a handle.
-    pub(super) fn link(&self, handle: HandleId) -> Result<Arc<Link>, BenchError> {
-        let found = self.links().iter().find(|link| link.handle == handle).cloned();
-        found.ok_or_else(|| BenchError::new(format!("there is no handle {}", handle.0)))
+    /// The users of all handles that there are or can be opened without the server.
+    pub(super) fn users(&self) -> Vec<u32> {
+        let later =
+            self.links().iter().map(|link| link.handle.0).filter(|number| *number >= door::USERS_AT_ONCE).collect();
+        [(0..door::USERS_AT_ONCE).collect::<Vec<_>>(), later].concat()
     }
 
     /// Does something through the back door.
