@@ -1,15 +1,30 @@
-#![doc = include_str!("../README.md")]
+//! The conformance suite run on every adapter, and what belongs to no single crate: servers in containers that a test can kill, freeze and wipe
+//! ([`EtcdServer`]), a TCP proxy that breaks links ([`FaultProxy`]), owners in processes of their own ([`OwnerProcess`]), and
+//! the stores' harnesses built of them ([`harness`]).
+//!
+//! `scripts/test-all.sh` brings up what these need and says so through environment variables ([`environment`]); without them, tests of a
+//! store show as ignored.
 
+pub mod environment;
+pub mod harness;
 pub mod memory;
+
+mod bench;
+mod containers;
+mod etcd_server;
+mod eventually;
+mod owner_process;
+mod proxy;
+
+pub use self::bench::BenchError;
+pub use self::containers::{Container, docker};
+pub use self::etcd_server::EtcdServer;
+pub use self::eventually::{eventually, never};
+pub use self::owner_process::OwnerProcess;
+pub use self::proxy::{Counts, Direction, Fault, FaultProxy};
 
 /// The programs of the README, as doc tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 #[derive(Debug)]
 pub struct Readme;
-
-/// The programs of core's README, as doc tests.
-#[cfg(doctest)]
-#[doc = include_str!("../../registry-core/README.md")]
-#[derive(Debug)]
-pub struct CoreReadme;

@@ -1,0 +1,159 @@
+//! Containers through the `docker` command, which every machine with an engine has; a call takes about 25 ms.
+
+use std::io;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+
+use crate::bench::{self, BenchError};
+
+/// What a call may take. Pulling is not among them: `scripts/backends.sh` does that.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Runs `docker` with these arguments and returns what it prints.
+///
+/// # Errors
+/// When it is not there, fails, or takes longer than a minute.
+pub async fn docker<S: Into<String>>(arguments: impl IntoIterator<Item = S>) -> Result<String, BenchError> {
+    let arguments: Vec<String> = arguments.into_iter().map(Into::into).collect();
+    let shown = format!("docker {}", arguments.join(" "));
+    let mut command = Command::new("docker");
+    command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+    // The child is waited for by the bench's runtime, not by one that a test may keep busy.
+    let run = async move { tokio::time::timeout(LIMIT, command.output()).await };
+    match bench::on_bench(run).await {
+        Ok(output) => printed(&shown, output),
+        Err(_) => Err(BenchError::new(format!("`{shown}` takes longer than {LIMIT:?}"))),
+    }
+}
+
+fn printed(shown: &str, output: io::Result<Output>) -> Result<String, BenchError> {
+    let output = output.map_err(|error| BenchError::new(format!("`{shown}`: {error}")))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    }
+    let reason = String::from_utf8_lossy(&output.stderr);
+    Err(BenchError::new(format!("`{shown}` failed: {}", reason.trim())))
+}
+
+/// A container of this test alone, with its data. It is removed when this is dropped, or when the process ends, however it ends.
+#[derive(Debug)]
+pub struct Container {
+    name: String,
+    /// Removes the container when its standard input ends.
+    _remover: Child,
+}
+
+impl Container {
+    /// Starts one; `arguments` are those of `docker run` from the options on.
+    ///
+    /// # Errors
+    /// When `docker run` fails: the image is not here, or a port is taken.
+    pub async fn run<S: Into<String>>(
+        name: impl Into<String>,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Result<Self, BenchError> {
+        let name = name.into();
+        let remover = remover(name.clone()).await?;
+        let container = Self { name, _remover: remover };
+        container.run_anew(arguments).await?;
+        Ok(container)
+    }
+
+    /// By which `docker` knows it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Removes the container with its data and starts a new one of the same name.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn replace<S: Into<String>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<(), BenchError> {
+        docker(["rm", "--force", "--volumes", &self.name]).await?;
+        self.run_anew(arguments).await
+    }
+
+    /// SIGKILL. Connections break; the data stays.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub async fn kill(&self) -> Result<(), BenchError> {
+        self.signal("KILL").await
+    }
+
+    /// Sends its first process a signal, such as `STOP` or `TERM`.
+    ///
+    /// # Errors
+    /// When it is not running.
+    pub async fn signal(&self, signal: &str) -> Result<(), BenchError> {
+        docker(["kill", "--signal", signal, &self.name]).await.map(drop)
+    }
+
+    /// Starts it again after it was killed or stopped, with its data and on its ports.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn start(&self) -> Result<(), BenchError> {
+        docker(["start", &self.name]).await.map(drop)
+    }
+
+    /// Stops it with SIGTERM, and with SIGKILL a second later, and starts it again.
+    ///
+    /// # Errors
+    /// When it cannot be restarted.
+    pub async fn restart(&self) -> Result<(), BenchError> {
+        docker(["restart", "--time", "1", &self.name]).await.map(drop)
+    }
+
+    /// Freezes all its processes; connections stay.
+    ///
+    /// # Errors
+    /// When it is not running, or is frozen already.
+    pub async fn pause(&self) -> Result<(), BenchError> {
+        docker(["pause", &self.name]).await.map(drop)
+    }
+
+    /// Ends [`pause`](Self::pause).
+    ///
+    /// # Errors
+    /// When it is not frozen.
+    pub async fn unpause(&self) -> Result<(), BenchError> {
+        docker(["unpause", &self.name]).await.map(drop)
+    }
+
+    /// Whether its first process runs, frozen or not.
+    ///
+    /// # Errors
+    /// When there is no such container.
+    pub async fn is_running(&self) -> Result<bool, BenchError> {
+        Ok(docker(["inspect", "--format", "{{.State.Running}}", &self.name]).await? == "true")
+    }
+
+    /// Runs a command inside and returns what it prints.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn exec<'a>(&'a self, command: impl IntoIterator<Item = &'a str>) -> Result<String, BenchError> {
+        docker(["exec", &self.name].into_iter().chain(command)).await
+    }
+
+    async fn run_anew<S: Into<String>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<(), BenchError> {
+        let head =
+            ["run", "--detach", "--pull", "never", "--label", "registry-test", "--name", &self.name].map(str::to_owned);
+        docker(head.into_iter().chain(arguments.into_iter().map(Into::into))).await.map(drop)
+    }
+}
+
+/// A child that waits for the end of its standard input, which comes when this process drops it or ends in whatever way, and then removes
+/// the container. A group of its own keeps a Ctrl-C away from it.
+async fn remover(name: String) -> Result<Child, BenchError> {
+    let spawned = bench::on_bench(async move {
+        let mut command = Command::new("sh");
+        command.args(["-c", "read -r _; exec docker rm --force --volumes \"$0\"", &name]);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        command.spawn()
+    });
+    spawned.await.map_err(|error| BenchError::new(format!("`sh`: {error}")))
+}

@@ -1,0 +1,169 @@
+#!/usr/bin/env bash
+# The stores that the tests talk to, in containers, from nothing: on a fresh Debian machine as root nothing else is needed.
+#
+#   scripts/backends.sh all CMD…    brings everything up, runs CMD with the addresses in its environment, takes down what it brought up
+#   scripts/backends.sh up          brings everything up and leaves it: engine, compose, images, certificates, containers, users
+#   scripts/backends.sh env         prints the addresses, for:  eval "$(scripts/backends.sh env)"
+#   scripts/backends.sh down        takes the containers down, with their data
+#   scripts/backends.sh status      what is running
+#   scripts/backends.sh engine | compose | images     one step alone
+#
+# Each step is quick when what it makes is there. What it installs, each time with a line that says so:
+#   - docker.io and iptables with apt-get, when no engine answers and this is root on Debian; a dockerd that it starts goes on running;
+#   - compose v2 into .cache/tools, when there is neither the plugin nor docker-compose;
+#   - the official images; where they cannot be pulled, stand-ins built from Debian packages, under names of their own (local/etcd:…).
+#
+# Environment:
+#   ETCD_IMAGE                                   another image
+#   ETCD_PORT, ETCD_TLS_PORT, ETCD_AUTH_PORT     ports on 127.0.0.1; by default those of docker-compose.yml, or the next that are free
+#   PULL_LIMIT                                   seconds that a pull may take (180)
+#   COMPOSE_PROJECT_NAME                         prefix of the containers' names; by default derived from this folder's name
+set -euo pipefail
+here=$(dirname "${BASH_SOURCE[0]}")
+. "$here/lib/common.sh"
+. "$here/lib/debian.sh"
+. "$here/lib/engine.sh"
+. "$here/lib/compose.sh"
+. "$here/lib/images.sh"
+. "$here/lib/secured.sh"
+. "$here/images/rootfs.sh"
+. "$here/images/etcd.sh"
+
+# Two checkouts on one machine get in each other's way neither by name nor by port.
+: "${COMPOSE_PROJECT_NAME:=registry-$(basename "$root" | tr '[:upper:]' '[:lower:]' | tr -cd 'a-z0-9-')}"
+export COMPOSE_PROJECT_NAME
+ports=$cache/ports.env
+
+port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# choose_port <variable> <first choice>: keeps what the caller chose.
+choose_port() {
+    local port=$2
+    [ -z "${!1:-}" ] || return 0
+    until port_is_free "$port"; do port=$((port + 10)); done
+    export "$1=$port"
+}
+
+# Ports are chosen when the containers are made, and kept as long as they stand.
+choose_ports() {
+    if [ -n "$(container_of etcd)" ] && [ -s "$ports" ]; then
+        load_ports
+        return
+    fi
+    choose_port ETCD_PORT 2379
+    choose_port ETCD_TLS_PORT 2381
+    choose_port ETCD_AUTH_PORT 2382
+    local name
+    for name in ETCD_PORT ETCD_TLS_PORT ETCD_AUTH_PORT; do echo "$name=${!name}"; done >"$ports"
+}
+
+load_ports() {
+    [ -s "$ports" ] || return 0
+    set -a
+    . "$ports"
+    set +a
+}
+
+# health <service>
+health() {
+    local container
+    container=$(container_of "$1")
+    [ -n "$container" ] || return 0
+    docker inspect --format '{{.State.Status}} {{.State.Health.Status}}' "$container"
+}
+
+all_healthy() {
+    local service
+    for service in $(services); do
+        [ "$(health "$service")" = "running healthy" ] || return 1
+    done
+}
+
+# Compose v1 has no `up --wait`.
+wait_healthy() {
+    local service state deadline=$((SECONDS + 120))
+    for service in $(services); do
+        until state=$(health "$service") && [ "$state" = "running healthy" ]; do
+            if [ "$SECONDS" -gt "$deadline" ] || [[ "$state" != running* ]]; then
+                docker logs --tail 20 "$(container_of "$service")" >&2
+                die "$service is ${state:-absent}; the end of its log is above"
+            fi
+            sleep 0.1
+        done
+    done
+}
+
+# One at a time: `up` and `down` of one checkout.
+lock() {
+    exec 8>"$cache/backends.lock"
+    flock 8
+}
+unlock() { exec 8>&-; }
+
+up() {
+    lock
+    engine
+    compose
+    images
+    bash "$here/certificates.sh" "$secured"
+    choose_ports
+    shown up in_compose up -d
+    wait_healthy
+    shown users-etcd-tls set_up_users etcd-tls
+    shown users-etcd-auth set_up_users etcd-auth
+    say "up and healthy: $(services | tr '\n' ' ')"
+    unlock
+}
+
+down() {
+    lock
+    images_select
+    load_ports
+    shown down in_compose down --volumes --timeout 1 --remove-orphans
+    rm -f "$ports"
+    say "down"
+    unlock
+}
+
+status() {
+    images_select
+    load_ports
+    in_compose ps
+}
+
+# What the tests are told: addresses, the image to start more servers of, and where certificates and passwords are.
+env_lines() {
+    images_select
+    load_ports
+    cat <<LINES
+REGISTRY_TEST_ETCD=http://127.0.0.1:${ETCD_PORT:-2379}
+REGISTRY_TEST_ETCD_TLS=https://127.0.0.1:${ETCD_TLS_PORT:-2381}
+REGISTRY_TEST_ETCD_AUTH=https://127.0.0.1:${ETCD_AUTH_PORT:-2382}
+REGISTRY_TEST_ETCD_IMAGE=$(image_names | head -n 1)
+REGISTRY_TEST_SECURED=$secured
+LINES
+}
+
+env() { env_lines | sed "s/=\(.*\)/='\1'/; s/^/export /"; }
+
+all() {
+    [ $# -gt 0 ] || die "all needs a command to run"
+    local before=
+    if have docker && engine_answers && compose_find && all_healthy; then before=1; fi
+    [ -n "$before" ] || trap down EXIT
+    up
+    eval "$(env)"
+    "$@"
+}
+
+step=${1:-}
+case $step in
+engine | compose | images | up | down | status | env | all)
+    shift
+    "$step" "$@"
+    ;;
+*)
+    sed -n '2,/^set -euo/{s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"
+    exit 2
+    ;;
+esac
