@@ -21,7 +21,11 @@ use crate::timing::Timing;
 ///
 /// Takes the arguments of `cargo test` (a filter, `--exact`, `--list`, `--test-threads`, …).
 pub fn main(harness: impl Harness) -> ! {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    if !harness.virtual_time() {
+        // On a real clock a case mostly waits: more of them than cores run beside each other.
+        arguments.test_threads = arguments.test_threads.or(Some(CASES_AT_ONCE));
+    }
     match Suite::new(Arc::new(harness)).and_then(|suite| suite.run(&arguments)) {
         Ok(conclusion) => conclusion.exit(),
         Err(reason) => {
@@ -31,6 +35,9 @@ pub fn main(harness: impl Harness) -> ! {
         }
     }
 }
+
+/// How many cases run at once on a real clock, unless `--test-threads` says otherwise.
+const CASES_AT_ONCE: usize = 10;
 
 /// Runs one case on an adapter. `None` when there is no case of that name.
 ///
