@@ -72,9 +72,14 @@ async fn stays_through(
     begin().await?;
     ctx.note("the fault begins");
     let fault = async {
-        let first = marked(ctx, &watch).await?;
+        // The mark tells the last error: a refusal may come after the connection that it ended.
+        let told = async || match watch.latest().stale() {
+            Some(stale) if kinds.contains(&stale.kind) => Ok(stale.clone()),
+            other => Err(format!("{other:?}")),
+        };
+        let what = format_args!("stale with one of {kinds:?}").to_string();
+        let first = ctx.eventually(ctx.timing().recovery(), &what, told).await?;
         ctx.note(format_args!("stale: {first:?}"));
-        ensure!(kinds.contains(&first.kind), "expected: stale with one of {kinds:?}; seen: {first:?}");
         ensure!(!first.text.is_empty(), "expected: the text of the last error; seen: none");
         ensure!(
             (began..=SystemTime::now()).contains(&first.since),
