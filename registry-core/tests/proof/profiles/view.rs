@@ -46,7 +46,7 @@ enum Told {
 }
 
 /// How long a poll of the blind profile waits for news.
-const POLL: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_secs(3);
 
 impl SimView {
     pub(super) async fn open(profile: Profile, client: Arc<Client>, service: &ServiceName) -> Result<Self, StoreError> {
