@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+pub mod memory;
+
 /// The programs of the README, as doc tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

@@ -72,3 +72,26 @@ fn a_ten_minute_outage_costs_at_most_ten_lines() {
         assert!(told("registry store unreachable") && told("reachable again"), "{name}: {lines:#?}");
     }
 }
+
+/// Ten minutes in which the store is away and back every 20 seconds, and ends the session each time.
+async fn ten_minutes_of_flapping(store: MemoryStore) {
+    let link = Link::new();
+    let owner = connect(&store, &link).await;
+    owner.register(&info(1, 10)).await.unwrap();
+    let watch = owner.watch(&service()).unwrap();
+    for _ in 0..30 {
+        link.refuse();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        store.expire_sessions(&link);
+        link.heal();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+    eventually("all is well again", || owner.is_ready().is_ok()).await;
+    assert_eq!(watch.latest().len(), 1);
+}
+
+#[test]
+fn ten_minutes_of_flapping_cost_no_more() {
+    let lines = lines_of(ten_minutes_of_flapping(MemoryStore::new()));
+    assert!((2..=10).contains(&lines.len()), "{} lines: {lines:#?}", lines.len());
+}

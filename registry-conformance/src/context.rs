@@ -3,7 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::fmt::Display;
 use std::ops::Deref;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use registry_core::store::Capabilities;
@@ -82,6 +84,23 @@ impl Context {
     /// What the adapter declared.
     pub fn capabilities(&self) -> Capabilities {
         self.harness.capabilities()
+    }
+
+    /// Opens a handle on another runtime, which the harness is called on.
+    ///
+    /// # Errors
+    /// What `connect` returned.
+    pub(crate) fn opener(
+        &self,
+        request: ConnectRequest,
+    ) -> impl Future<Output = Result<Box<dyn ServiceRegistry>, Error>> + Send + 'static {
+        let harness = self.harness.clone();
+        async move { harness.connect(request).await }
+    }
+
+    /// Whether this case's waits cost no real time.
+    pub fn is_virtual(&self) -> bool {
+        self.harness.virtual_time()
     }
 
     /// What must never be shown.
@@ -256,12 +275,7 @@ impl Context {
                 if let Err(seen) = look().await {
                     return seen;
                 }
-                // Once without time passing, so that virtual time is observed between its steps, then with.
-                tokio::task::yield_now().await;
-                if let Err(seen) = look().await {
-                    return seen;
-                }
-                tokio::time::sleep(self.timing.look()).await;
+                next_step(self.timing.look()).await;
             }
         };
         let value = tokio::select! {
@@ -318,6 +332,17 @@ pub(crate) fn addresses(snapshot: &Snapshot) -> String {
     }
     let addresses: Vec<&str> = snapshot.instances().iter().map(|instance| instance.address().as_str()).collect();
     format!("[{}]", addresses.join(", "))
+}
+
+/// Completes when the task is woken for whatever reason, and after this time at the latest: in virtual time much happens without time passing.
+async fn next_step(time: Duration) {
+    let mut sleep = pin!(tokio::time::sleep(time));
+    let mut polled = false;
+    let step = |cx: &mut std::task::Context<'_>| match std::mem::replace(&mut polled, true) {
+        true => Poll::Ready(()),
+        false => sleep.as_mut().poll(cx),
+    };
+    std::future::poll_fn(step).await;
 }
 
 trait Describe {

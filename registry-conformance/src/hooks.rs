@@ -29,14 +29,20 @@ pub enum Hook {
     LoseAnswers,
     /// [`Hooks::delay_writes`]
     DelayWrites,
+    /// [`Hooks::overtake`], together with [`Hook::DelayWrites`]
+    Overtake,
     /// [`Hooks::freeze`] and [`Hooks::thaw`]
     Freeze,
     /// [`Hooks::kill`] and [`Hooks::restart`]
     Kill,
     /// [`Hooks::wipe`]
     Wipe,
+    /// [`Hooks::compact`]
+    Compact,
     /// [`Hooks::deny`] and [`Hooks::allow`]
     Deny,
+    /// [`Hooks::deny_entry`] and [`Hooks::allow_entry`]
+    DenyEntry,
     /// [`Credentials::Bad`](crate::Credentials::Bad)
     BadCredentials,
     /// [`Hooks::watches`]
@@ -65,10 +71,13 @@ impl fmt::Display for Hook {
             Self::Cut => "cut",
             Self::LoseAnswers => "lose_answers",
             Self::DelayWrites => "delay_writes",
+            Self::Overtake => "overtake",
             Self::Freeze => "freeze",
             Self::Kill => "kill",
             Self::Wipe => "wipe",
+            Self::Compact => "compact",
             Self::Deny => "deny",
+            Self::DenyEntry => "deny_entry",
             Self::BadCredentials => "bad_credentials",
             Self::CountWatches => "count_watches",
             Self::CountSessions => "count_sessions",
@@ -163,6 +172,13 @@ pub trait Hooks: Send + Sync {
         missing(Hook::DelayWrites)
     }
 
+    /// After [`delay_writes`](Self::delay_writes): what this handle asks from now on passes at once, while the delayed writes stay on their way
+    /// until [`heal`](Self::heal).
+    async fn overtake(&self, handle: HandleId) -> Result<(), HookError> {
+        let _ = handle;
+        missing(Hook::Overtake)
+    }
+
     /// Freezes the store (SIGSTOP): connections stay, nothing is answered, its clock for TTLs may run on.
     async fn freeze(&self) -> Result<(), HookError> {
         missing(Hook::Freeze)
@@ -188,6 +204,11 @@ pub trait Hooks: Send + Sync {
         missing(Hook::Wipe)
     }
 
+    /// Forgets the history of changes: a watch that has not seen them all cannot catch up from where it was.
+    async fn compact(&self) -> Result<(), HookError> {
+        missing(Hook::Compact)
+    }
+
     /// From now on the store refuses this to the handle for want of permission.
     async fn deny(&self, handle: HandleId, access: Access) -> Result<(), HookError> {
         let _ = (handle, access);
@@ -198,6 +219,18 @@ pub trait Hooks: Send + Sync {
     async fn allow(&self, handle: HandleId) -> Result<(), HookError> {
         let _ = handle;
         missing(Hook::Deny)
+    }
+
+    /// From now on the store refuses writes of this one identity to everybody, for want of permission.
+    async fn deny_entry(&self, info: &Info) -> Result<(), HookError> {
+        let _ = info;
+        missing(Hook::DenyEntry)
+    }
+
+    /// Ends [`deny_entry`](Self::deny_entry).
+    async fn allow_entry(&self, info: &Info) -> Result<(), HookError> {
+        let _ = info;
+        missing(Hook::DenyEntry)
     }
 
     /// How many watches the store holds for this namespace.

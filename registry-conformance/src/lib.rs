@@ -7,6 +7,7 @@ mod context;
 mod failure;
 mod harness;
 mod hooks;
+mod log;
 mod report;
 mod runner;
 mod suite;

@@ -65,6 +65,21 @@ impl Timing {
         self.audit().mul_f64(1.1) + self.allow(Duration::from_secs(1 + 2))
     }
 
+    /// Within what time an audit has noticed what it finds (R7, L6): the audit interval with its jitter, and one attempt.
+    pub fn noticed_by_audit(&self) -> Duration {
+        self.audit().mul_f64(1.1) + self.allow(Duration::from_secs(2))
+    }
+
+    /// How long an owner leaves an entry alone that vanished under its session (L4), less one look.
+    pub fn left_to_a_claimer(&self) -> Duration {
+        Duration::from_secs(1).saturating_sub(self.look())
+    }
+
+    /// The TTL of an owner whose session outlives calls that time out.
+    pub fn patient_ttl(&self) -> Duration {
+        self.ttl.max(self.operation() * 3)
+    }
+
     /// The operation timeout: no call takes longer (V3).
     pub fn operation(&self) -> Duration {
         self.allow(Duration::from_secs(5))

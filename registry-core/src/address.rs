@@ -15,8 +15,8 @@ const MAX_NETWORK: usize = 32;
 
 /// Where an instance is reached: a network and an address on it, as in Kitex (`tcp`, `10.0.0.5:8888`).
 ///
-/// The address is normalised: an IP address is written in its canonical form, IPv6 always in brackets, and a host name
-/// stays as it is (no name is looked up). Two addresses of the same text are the same *identity*, whatever their network;
+/// The address is normalised: an IP address is written in its canonical form, IPv6 always in brackets, an IPv4-mapped one as the IPv4
+/// address that it is (as Go writes it), and a host name stays as it is (no name is looked up). Two addresses of the same text are the same *identity*, whatever their network;
 /// `Eq` compares both. The port is never 0 and the host never unspecified (`0.0.0.0`, `::`): nobody can dial those.
 /// Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -189,8 +189,7 @@ fn host_and_port(text: &str) -> Result<Arc<str>, InvalidField> {
     if bracketed.is_some() || host.contains(':') {
         let inner = bracketed.unwrap_or(host);
         return match inner.parse::<Ipv6Addr>() {
-            Ok(ip) if ip.is_unspecified() => refuse(format!("{text:?} is unspecified, which nobody can dial")),
-            Ok(ip) => Ok(format!("[{ip}]:{port}").into()),
+            Ok(ip) => ip_and_port(ip.to_canonical(), port, text),
             Err(_) if inner.contains('%') => {
                 refuse(format!("{inner:?} has a scope id, which means nothing on another machine"))
             }
@@ -198,8 +197,7 @@ fn host_and_port(text: &str) -> Result<Arc<str>, InvalidField> {
         };
     }
     match host.parse::<IpAddr>() {
-        Ok(ip) if ip.is_unspecified() => refuse(format!("{text:?} is unspecified, which nobody can dial")),
-        Ok(ip) => Ok(format!("{ip}:{port}").into()),
+        Ok(ip) => ip_and_port(ip, port, text),
         Err(_) if host.len() > MAX_HOST => refuse(format!("has a host of {} bytes", host.len())),
         Err(_) if host.bytes().all(|b| b.is_ascii_digit() || b == b'.') => {
             refuse(format!("{host:?} is no IPv4 address"))
@@ -214,6 +212,13 @@ fn host_and_port(text: &str) -> Result<Arc<str>, InvalidField> {
     }
 }
 
+fn ip_and_port(ip: IpAddr, port: u16, text: &str) -> Result<Arc<str>, InvalidField> {
+    if ip.is_unspecified() {
+        return Err(InvalidField::new("address", format!("{text:?} is unspecified, which nobody can dial")));
+    }
+    Ok(SocketAddr::new(ip, port).to_string().into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,6 +230,8 @@ mod tests {
             ("[2001:DB8:0::5]:80", "[2001:db8::5]:80", "2001:db8::5", 80),
             ("2001:db8::5:8888", "[2001:db8::5]:8888", "2001:db8::5", 8888),
             ("pod-1.svc.example:1", "pod-1.svc.example:1", "pod-1.svc.example", 1),
+            ("[::ffff:10.0.0.5]:80", "10.0.0.5:80", "10.0.0.5", 80),
+            ("::ffff:a00:5:80", "10.0.0.5:80", "10.0.0.5", 80),
             ("localhost:00080", "localhost:80", "localhost", 80),
         ] {
             let address = Address::tcp(given).unwrap();
@@ -245,6 +252,7 @@ mod tests {
             "10.0.0.5:+80",
             "0.0.0.0:80",
             "[::]:80",
+            "[::ffff:0.0.0.0]:80",
             ":80",
             "[]:80",
             "[fe80::1%eth0]:80",

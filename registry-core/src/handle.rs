@@ -43,7 +43,7 @@ pub struct HandleOptions {
     pub ttl: Duration,
     /// Within what time every call ends. Default 5 s.
     pub operation_timeout: Duration,
-    /// Within what time one attempt of the background work ends. Default 2 s.
+    /// Within what time one attempt ends; at most the operation timeout. Default 2 s.
     pub attempt_timeout: Duration,
     /// The longest pause between two attempts. The pauses grow from a fiftieth of it, with full jitter. Default 2 s.
     pub backoff_cap: Duration,
@@ -54,6 +54,10 @@ pub struct HandleOptions {
     /// Whether the handle opens while the store is away. Default `false`.
     pub lazy: bool,
 }
+
+/// The least and the most that a timing can be.
+pub(crate) const SHORTEST: Duration = Duration::from_millis(10);
+pub(crate) const LONGEST: Duration = Duration::from_secs(86_400);
 
 impl HandleOptions {
     /// The defaults, with this TTL.
@@ -79,7 +83,7 @@ impl HandleOptions {
             ("audit_interval", self.audit_interval),
         ];
         for (name, value) in positive {
-            if value < Duration::from_millis(10) || value > Duration::from_secs(86_400) {
+            if value < SHORTEST || value > LONGEST {
                 return Err(InvalidField::new(name, format!("is {value:?}")).with_limit("10 ms to one day"));
             }
         }
@@ -111,8 +115,10 @@ impl Handle {
     ///
     /// # Panics
     /// When called outside a tokio runtime.
-    pub async fn open(store: Arc<dyn Store>, options: HandleOptions) -> Result<Self, Error> {
+    pub async fn open(store: Arc<dyn Store>, mut options: HandleOptions) -> Result<Self, Error> {
         options.validate().map_err(|invalid| Error::from(invalid).in_operation("connect"))?;
+        // One attempt that hangs must leave a call the time to be answered.
+        options.attempt_timeout = options.attempt_timeout.min(options.operation_timeout);
         let keeper = Keeper::spawn(store.clone(), options.clone());
         let watchers = Watchers::new(store.clone(), &options);
         if !options.lazy {
@@ -173,7 +179,8 @@ impl Resolver for Handle {
             return Err(Error::closed("resolve").about(service));
         }
         let limit = self.inner.options.operation_timeout;
-        match tokio::time::timeout(limit, self.inner.store.list(service)).await {
+        let list = watcher::guarded(async { self.inner.store.list(service).await });
+        match tokio::time::timeout(limit, list).await {
             Ok(Ok(found)) => Ok(watcher::snapshot_of(service, found)),
             Ok(Err(error)) => Err(error.into_error("resolve", Outcome::NotApplied).about(service)),
             Err(_) => {

@@ -22,6 +22,7 @@ mod info;
 mod instance;
 mod keeper;
 mod name;
+mod quota;
 mod registry;
 mod resolver;
 mod snapshot;

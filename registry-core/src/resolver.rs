@@ -23,7 +23,7 @@ pub trait Resolver: Send + Sync {
     ///
     /// # Errors
     /// `Unreachable` or `TimedOut` when the store does not answer: never an empty list instead. `InvalidInput` when the store cannot carry the
-    /// name. Ends within the operation timeout (V3).
+    /// name. Ends within the operation timeout (V3). Must be polled within a tokio runtime with time enabled.
     ///
     /// # Cancel safety
     /// Cancel safe.

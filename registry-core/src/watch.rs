@@ -81,6 +81,9 @@ impl Watch {
     /// # Errors
     /// [`NotReady`] with the newest snapshot when the limit passed or the handle was closed.
     ///
+    /// # Panics
+    /// When polled outside a tokio runtime with time enabled.
+    ///
     /// # Cancel safety
     /// Cancel safe.
     pub async fn ready(&self, min: usize, limit: Duration) -> Result<Arc<Snapshot>, NotReady> {
@@ -106,14 +109,11 @@ impl Watch {
 
     fn poll_change(&mut self, cx: &mut Context<'_>) -> Poll<Option<Change>> {
         loop {
-            let closed = match self.changes.poll_changed(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(more) => !more,
-            };
+            let seen = self.changes.poll_changed(cx);
+            // Looked at in any case: `touched` may have seen the version of a change that was not delivered.
             let newest = self.shared.newest.load_full();
             let before = self.delivered.as_ref();
-            let changed = newest.is_known() && before.is_none_or(|before| !newest.same_set(before));
-            if changed {
+            if newest.is_known() && before.is_none_or(|before| !newest.same_set(before)) {
                 let difference = match before {
                     Some(before) => newest.difference(before),
                     None => newest.difference(&Snapshot::unknown(newest.service().clone())),
@@ -121,8 +121,10 @@ impl Watch {
                 self.delivered = Some(newest.clone());
                 return Poll::Ready(Some(Change { snapshot: newest, difference }));
             }
-            if closed {
-                return Poll::Ready(None);
+            match seen {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => return Poll::Ready(None),
             }
         }
     }
@@ -343,6 +345,20 @@ mod tests {
         assert!(watch.touched().await);
         assert!(watch.latest().stale().is_some());
         assert!(watch.next().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_change_that_touched_the_watch_is_still_delivered() {
+        let (publisher, mut watch) = Publisher::new(service());
+        publisher.publish(snapshot(&[1]));
+        assert!(watch.touched().await);
+        let change = watch.next().now_or_never().expect("the change is due").unwrap();
+        assert_eq!(change.difference.added.len(), 1);
+        publisher.publish(snapshot(&[2]));
+        drop(publisher);
+        assert!(watch.touched().await);
+        assert_eq!(watch.next().await.unwrap().difference.removed.len(), 1);
+        assert!(watch.next().await.is_none());
     }
 
     #[tokio::test]

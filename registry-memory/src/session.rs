@@ -135,7 +135,7 @@ impl MemorySession {
         let Some(entry) = state.entry(record.key()) else { return Standing::Absent };
         match entry.session {
             None => Standing::Unowned,
-            Some(session) if session == self.id || ours.contains(session) => {
+            Some(session) if ours.contains(session) => {
                 Standing::Ours { current: session == self.id, same: *entry.value == *record.value() }
             }
             Some(_) => Standing::Foreign,

@@ -24,6 +24,8 @@ pub(crate) struct MemoryView {
     /// The revision up to which everything was delivered; `None` before the full list.
     seen: Option<u64>,
     probed: bool,
+    /// Why the view is over.
+    over: Option<StoreError>,
 }
 
 enum Step {
@@ -36,7 +38,7 @@ enum Step {
 impl MemoryView {
     /// A view of `folder`, which was armed for it.
     pub(crate) fn new(connection: Connection, folder: Arc<str>, notify: Arc<Notify>, life: u64) -> Self {
-        Self { connection, folder, notify, life, seen: None, probed: false }
+        Self { connection, folder, notify, life, seen: None, probed: false, over: None }
     }
 
     fn step(&mut self, state: &mut State, now: Instant) -> Step {
@@ -75,6 +77,9 @@ impl MemoryView {
 impl View for MemoryView {
     async fn next(&mut self) -> Result<ViewChange, StoreError> {
         let (store, link, notify) = (self.connection.store.clone(), self.connection.link.clone(), self.notify.clone());
+        if let Some(error) = &self.over {
+            return Err(error.clone());
+        }
         loop {
             let (changed, cut, power) = (notify.notified(), link.changed().notified(), store.power().notified());
             let step = match link.passage(Access::Read) {
@@ -84,7 +89,10 @@ impl View for MemoryView {
             };
             let due = match step {
                 Step::Yield(change) => return Ok(change),
-                Step::Fail(error) => return Err(error),
+                Step::Fail(error) => {
+                    self.over = Some(error.clone());
+                    return Err(error);
+                }
                 Step::Wait(due) => due,
             };
             tokio::select! { () = changed => {}, () = cut => {}, () = power => {}, () = until(due) => {} }

@@ -190,14 +190,34 @@ mod tests {
         assert_eq!(store.usage().entries, 10_000);
     }
 
+    /// Real time: two runtimes cannot share a paused clock.
+    #[test]
+    fn an_owner_crashes_with_its_runtime_and_another_runtime_sees_it() {
+        let store = MemoryStore::new();
+        let options = Options::new(store).with_ttl(Duration::from_millis(200));
+        let owner = runtime();
+        let _server = owner.block_on(async {
+            let server = connect(options.clone()).await.unwrap();
+            server.register(&info(1)).await.unwrap();
+            server
+        });
+        runtime().block_on(async {
+            let client = connect(options).await.unwrap();
+            let mut watch = client.watch(&demo()).unwrap();
+            assert_eq!(next(&mut watch).await.snapshot.len(), 1);
+            owner.shutdown_background();
+            assert!(next(&mut watch).await.snapshot.is_empty());
+        });
+    }
+
     #[test]
     fn an_invalid_namespace_is_refused_by_name() {
         let options = Options::default().with_namespace("a//b");
-        let refused = futures_executor(connect(options)).unwrap_err();
+        let refused = runtime().block_on(connect(options)).unwrap_err();
         assert_eq!(refused.invalid_field().unwrap().field(), "namespace");
     }
 
-    fn futures_executor<F: Future>(future: F) -> F::Output {
-        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
     }
 }

@@ -1,18 +1,50 @@
 //! The cases, by the letters of the contract.
 
 mod discovery;
+mod discovery_apart;
 mod liveness;
+mod liveness_recovery;
+mod liveness_status;
 mod look;
 mod registration;
+mod registration_failure;
+mod registration_handle;
+mod registration_takeover;
+mod registration_withdrawal;
 mod security;
+mod steps;
 mod validation;
+mod validation_errors;
+mod views;
 mod watch;
+mod watch_last;
+mod watch_sharing;
+mod watch_stale;
 
 use crate::case::Case;
 
 /// Every case, in the order of the contract.
 pub(crate) fn all() -> Vec<Case> {
-    [registration::CASES, liveness::CASES, discovery::CASES, watch::CASES, validation::CASES, security::CASES].concat()
+    [
+        registration::CASES,
+        registration_failure::CASES,
+        registration_takeover::CASES,
+        registration_withdrawal::CASES,
+        registration_handle::CASES,
+        liveness::CASES,
+        liveness_recovery::CASES,
+        liveness_status::CASES,
+        discovery::CASES,
+        discovery_apart::CASES,
+        watch::CASES,
+        watch_last::CASES,
+        watch_sharing::CASES,
+        watch_stale::CASES,
+        validation::CASES,
+        validation_errors::CASES,
+        security::CASES,
+    ]
+    .concat()
 }
 
 #[cfg(test)]

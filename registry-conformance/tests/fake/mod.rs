@@ -20,12 +20,14 @@ pub(crate) struct Fake {
     stores: Mutex<BTreeMap<String, Arc<Store>>>,
 }
 
-type Store = Mutex<BTreeMap<(String, String), Entry>>;
+/// Of each identity the entries of all its owners; the last one that lives stands.
+type Store = Mutex<BTreeMap<(String, String), Vec<Entry>>>;
 
 #[derive(Clone)]
 struct Entry {
     owner: u32,
     info: Info,
+    since: SystemTime,
     expires: Option<Instant>,
 }
 
@@ -40,7 +42,7 @@ impl Harness for Fake {
     }
 
     fn smallest_ttl(&self) -> Duration {
-        Duration::from_secs(2)
+        Duration::from_millis(500)
     }
 
     fn virtual_time(&self) -> bool {
@@ -75,13 +77,17 @@ impl FakeRegistry {
 
     fn statuses(&self) -> Vec<RegistrationStatus> {
         let store = self.store.lock().expect("nobody panicked under this lock");
-        let mine = store.values().filter(|entry| entry.owner == self.owner);
-        mine.map(|entry| RegistrationStatus {
+        let mine = store.values().filter_map(|entries| {
+            let entry = entries.iter().find(|entry| entry.owner == self.owner)?;
+            let stands = standing(entries).is_some_and(|standing| standing.owner == self.owner);
+            Some((entry, if stands { RegistrationState::Registered } else { RegistrationState::Displaced }))
+        });
+        mine.map(|(entry, state)| RegistrationStatus {
             service: entry.info.service().clone(),
             address: entry.info.address().clone(),
             key: entry.info.address().as_str().into(),
-            state: RegistrationState::Registered,
-            since: SystemTime::now(),
+            state,
+            since: entry.since,
             attempts: 0,
             last_error: None,
             next_try: None,
@@ -94,10 +100,13 @@ fn key(info: &Info) -> (String, String) {
     (info.service().to_string(), info.address().to_string())
 }
 
+fn standing(entries: &[Entry]) -> Option<&Entry> {
+    entries.iter().rfind(|entry| entry.expires.is_none_or(|at| at > Instant::now()))
+}
+
 fn list(store: &Store, service: &ServiceName) -> Snapshot {
     let store = store.lock().expect("nobody panicked under this lock");
-    let live = store.values().filter(|entry| entry.expires.is_none_or(|at| at > Instant::now()));
-    let here = live.filter(|entry| entry.info.service() == service);
+    let here = store.values().filter_map(|entries| standing(entries)).filter(|entry| entry.info.service() == service);
     Snapshot::new(service.clone(), here.map(|entry| Arc::new(Instance::from(&entry.info))))
 }
 
@@ -109,25 +118,31 @@ impl Registry for FakeRegistry {
 
     async fn deregister(&self, info: &Info) -> Result<(), Error> {
         self.open("deregister")?;
-        self.store
-            .lock()
-            .expect("nobody panicked under this lock")
-            .retain(|at, entry| *at != key(info) || entry.owner != self.owner);
+        let mut store = self.store.lock().expect("nobody panicked under this lock");
+        store.entry(key(info)).or_default().retain(|entry| entry.owner != self.owner);
         Ok(())
     }
 
     fn announce(&self, info: &Info) -> Result<(), Error> {
         self.open("register")?;
-        if info.tags().values().map(String::len).sum::<usize>() > 60_000 {
-            return Err(registry_core::InvalidField::new("tags", "are too long").into());
+        let tags = info.tags().values().map(String::len).sum::<usize>();
+        for (field, size) in [("tags", tags), ("payload_codec", info.payload_codec().len())] {
+            if size > 60_000 {
+                let refused = registry_core::InvalidField::new(field, format!("has {size} bytes"));
+                return Err(refused.with_limit("at most 60000 bytes").into());
+            }
         }
-        let entry = Entry { owner: self.owner, info: info.clone(), expires: None };
-        self.store.lock().expect("nobody panicked under this lock").insert(key(info), entry);
+        let entry = Entry { owner: self.owner, info: info.clone(), since: SystemTime::now(), expires: None };
+        let mut store = self.store.lock().expect("nobody panicked under this lock");
+        let entries = store.entry(key(info)).or_default();
+        entries.retain(|entry| entry.owner != self.owner);
+        entries.push(entry);
         Ok(())
     }
 
     async fn close(&self) -> Result<(), Error> {
-        self.store.lock().expect("nobody panicked under this lock").retain(|_, entry| entry.owner != self.owner);
+        let mut store = self.store.lock().expect("nobody panicked under this lock");
+        store.values_mut().for_each(|entries| entries.retain(|entry| entry.owner != self.owner));
         self.status.send_modify(|status| status.state = HandleState::Closed);
         Ok(())
     }
@@ -177,13 +192,8 @@ impl Resolver for FakeRegistry {
 
 impl Drop for FakeRegistry {
     fn drop(&mut self) {
-        for entry in self
-            .store
-            .lock()
-            .expect("nobody panicked under this lock")
-            .values_mut()
-            .filter(|entry| entry.owner == self.owner)
-        {
+        let mut store = self.store.lock().expect("nobody panicked under this lock");
+        for entry in store.values_mut().flatten().filter(|entry| entry.owner == self.owner) {
             entry.expires = Some(Instant::now() + self.ttl);
         }
     }

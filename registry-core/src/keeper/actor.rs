@@ -13,7 +13,8 @@ use tokio::time::Instant;
 use super::board::{Board, RegistrationTrouble};
 use super::close::Closing;
 use super::link::{Epoch, Link};
-use super::operations::{self, Done, Operation};
+use super::log::KeeperLog;
+use super::operations::{self, Done, Operation, Write};
 use super::slot::{Slot, Step};
 use super::{Command, link};
 use crate::backoff::Backoff;
@@ -46,8 +47,10 @@ pub(super) struct Actor {
     /// Counts writes with an unknown outcome, so that a fence knows which it covers.
     pub(super) uncertain_writes: u64,
     pub(super) fencing: bool,
+    /// The store refused to fence under the present session: late writes are then watched for, as where a store cannot fence.
+    pub(super) fence_refused: bool,
     pub(super) audit_at: Instant,
-    pub(super) log: OutageLog,
+    pub(super) log: KeeperLog,
     /// When the store last answered a batch.
     pub(super) last_answer: Instant,
     inbox: mpsc::UnboundedReceiver<Command>,
@@ -59,17 +62,6 @@ pub(super) struct Actor {
     pub(super) beats_due: Vec<Key>,
     schedule: BTreeSet<(Instant, Key)>,
     ended: bool,
-}
-
-/// What has been logged about the present outage, so that each change of state is logged once (L6).
-#[derive(Default)]
-pub(super) struct OutageLog {
-    /// Since when the store has been unreachable, once that was logged.
-    pub(super) since: Option<Instant>,
-    /// A failing write was logged and has not been followed by a good one.
-    pub(super) writes_failing: bool,
-    /// A session was lost and its registrations are not all back.
-    pub(super) restoring: bool,
 }
 
 impl Actor {
@@ -91,8 +83,9 @@ impl Actor {
             closing: None,
             uncertain_writes: 0,
             fencing: false,
+            fence_refused: false,
             audit_at: now + jittered(options.audit_interval),
-            log: OutageLog::default(),
+            log: KeeperLog::new(),
             last_answer: now,
             inbox,
             operations: FuturesUnordered::new(),
@@ -213,7 +206,7 @@ impl Actor {
     /// Something about this slot changed: starts its next call, updates its status and timers, queues its next step, drops it when it is done.
     pub(super) fn touch(&mut self, key: &Key) {
         self.begin_call(key);
-        let fencing = self.capabilities.write_fencing.is_offered();
+        let fencing = self.can_fence();
         let by_end = self.closing_by_end();
         let Some(slot) = self.slots.get_mut(key) else { return };
         let now = Instant::now();
@@ -226,9 +219,7 @@ impl Actor {
                 error: slot.last_error.clone(),
                 next_try: slot.not_before.map(system_time),
             };
-            if let Some(wanted) = &slot.wanted {
-                self.board.set_registration(&wanted.record, state, trouble);
-            }
+            self.board.set_registration(slot.shown(), state, trouble);
         } else {
             self.board.remove_registration(key);
         }
@@ -314,20 +305,27 @@ impl Actor {
 
     fn start_batches(&mut self, now: Instant) {
         let (max_batch, max_in_flight) = (self.capabilities.max_batch.max(1), self.capabilities.max_in_flight.max(1));
-        let fencing = self.capabilities.write_fencing.is_offered();
+        let fencing = self.can_fence();
         let by_end = self.closing_by_end();
         let (last_answer, operation_timeout) = (self.last_answer, self.options.operation_timeout);
+        // While renewals are not answered they alone ask whether the store is back, once a handle and not once an entry (L5). Calls go on within their
+        // deadlines; everything else waits for that answer.
+        let waiting = self.closing.is_none() && self.link.up().is_some_and(|up| up.silent);
         while self.batches < max_in_flight && !self.ready.is_empty() {
             let (mut puts, mut removes, mut inspects) = (Vec::new(), Vec::new(), Vec::new());
             let mut fence = false;
             while let Some(key) = self.ready.pop_front() {
                 let Some(slot) = self.slots.get_mut(&key) else { continue };
                 slot.ready = false;
+                if waiting && slot.call.is_none() {
+                    continue;
+                }
                 match slot.next_step(now, fencing, by_end) {
                     None => continue,
                     Some(Step::Put(record, guard, call)) => {
                         slot.grant_time(now, last_answer, operation_timeout);
-                        puts.push((Put { record, guard }, call));
+                        let call = call.and_then(|id| slot.caller(id));
+                        puts.push(Write { put: Put { record, guard }, call });
                     }
                     Some(Step::Remove(record)) => {
                         slot.grant_time(now, last_answer, operation_timeout);
@@ -354,7 +352,7 @@ impl Actor {
         }
     }
 
-    fn launch(&mut self, puts: Vec<(Put, Option<super::slot::CallId>)>, removes: Vec<Record>, inspects: Vec<Record>) {
+    fn launch(&mut self, puts: Vec<Write>, removes: Vec<Record>, inspects: Vec<Record>) {
         let Some(up) = self.link.up() else { return };
         let (session, epoch, limit) = (&up.session, up.epoch, self.options.attempt_timeout);
         let ours = &self.lineage;
@@ -382,6 +380,11 @@ impl Actor {
         }
     }
 
+    /// Whether writes with an unknown outcome can be stopped, as far as is known.
+    fn can_fence(&self) -> bool {
+        self.capabilities.write_fencing.is_offered() && !self.fence_refused
+    }
+
     pub(super) fn start(&mut self, operation: Operation) {
         self.operations.push(operation);
     }
@@ -394,7 +397,7 @@ impl Actor {
         if uncertain.is_empty() {
             return;
         }
-        if self.capabilities.write_fencing.is_offered() {
+        if self.can_fence() {
             self.start_fence();
             return;
         }

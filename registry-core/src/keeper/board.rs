@@ -13,7 +13,15 @@ use crate::store::{Key, Record};
 /// The status channels of one handle.
 pub(super) struct Board {
     handle: watch::Sender<HandleStatus>,
-    registrations: Mutex<HashMap<Key, watch::Sender<RegistrationStatus>>>,
+    registrations: Mutex<Registrations>,
+}
+
+#[derive(Default)]
+struct Registrations {
+    channels: HashMap<Key, watch::Sender<RegistrationStatus>>,
+    closed: bool,
+    /// It was closed by a call, not by the end of its runtime.
+    by_call: bool,
 }
 
 impl Board {
@@ -33,11 +41,11 @@ impl Board {
     }
 
     pub(super) fn registration(&self, key: &Key) -> Option<watch::Receiver<RegistrationStatus>> {
-        self.lock().get(key).map(watch::Sender::subscribe)
+        self.lock().channels.get(key).map(watch::Sender::subscribe)
     }
 
     pub(super) fn registrations(&self) -> Vec<RegistrationStatus> {
-        self.lock().values().map(|sender| sender.borrow().clone()).collect()
+        self.lock().channels.values().map(|sender| sender.borrow().clone()).collect()
     }
 
     /// Changes the handle's status; `since` moves when the state does.
@@ -51,23 +59,19 @@ impl Board {
         });
     }
 
+    /// Starts the status of an announced registration, unless it has one.
+    pub(super) fn announced(&self, record: &Record) {
+        let mut registrations = self.lock();
+        if !registrations.channels.contains_key(record.key()) {
+            registrations.begin(record, RegistrationState::Pending, RegistrationTrouble::default());
+        }
+    }
+
     /// Changes a registration's status, or starts it.
     pub(super) fn set_registration(&self, record: &Record, state: RegistrationState, trouble: RegistrationTrouble) {
         let mut registrations = self.lock();
-        let Some(sender) = registrations.get(record.key()) else {
-            metrics::registrations(1.0);
-            let status = RegistrationStatus {
-                service: record.info().service().clone(),
-                address: record.info().address().clone(),
-                key: record.key().to_arc(),
-                state,
-                since: SystemTime::now(),
-                attempts: trouble.attempts,
-                last_error: trouble.error,
-                next_try: trouble.next_try,
-            };
-            registrations.insert(record.key().clone(), watch::Sender::new(status));
-            return;
+        let Some(sender) = registrations.channels.get(record.key()) else {
+            return registrations.begin(record, state, trouble);
         };
         sender.send_if_modified(|status| {
             let moved = status.state != state;
@@ -89,21 +93,52 @@ impl Board {
 
     /// The registration was withdrawn: its channel ends.
     pub(super) fn remove_registration(&self, key: &Key) {
-        if self.lock().remove(key).is_some() {
+        if self.lock().channels.remove(key).is_some() {
             metrics::registrations(-1.0);
         }
+    }
+
+    /// From here on the end of the keeper is that of a `close`, with whatever result.
+    pub(super) fn closes_by_call(&self) {
+        self.lock().by_call = true;
+    }
+
+    /// Whether a `close` came to its end.
+    pub(super) fn was_closed_by_call(&self) -> bool {
+        self.lock().by_call
     }
 
     /// The handle is closed, or its runtime ended: everything ends.
     pub(super) fn close(&self) {
         self.set_handle(HandleState::Closed, |status| status.next_try = None);
         let mut registrations = self.lock();
-        metrics::registrations(-(registrations.len() as f64));
-        registrations.clear();
+        metrics::registrations(-(registrations.channels.len() as f64));
+        registrations.channels.clear();
+        registrations.closed = true;
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, watch::Sender<RegistrationStatus>>> {
+    fn lock(&self) -> MutexGuard<'_, Registrations> {
         self.registrations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Registrations {
+    fn begin(&mut self, record: &Record, state: RegistrationState, trouble: RegistrationTrouble) {
+        if self.closed {
+            return;
+        }
+        metrics::registrations(1.0);
+        let status = RegistrationStatus {
+            service: record.info().service().clone(),
+            address: record.info().address().clone(),
+            key: record.key().to_arc(),
+            state,
+            since: SystemTime::now(),
+            attempts: trouble.attempts,
+            last_error: trouble.error,
+            next_try: trouble.next_try,
+        };
+        self.channels.insert(record.key().clone(), watch::Sender::new(status));
     }
 }
 

@@ -15,9 +15,9 @@ impl Actor {
             return self.refuse(command);
         }
         match command {
-            Command::Register { call, record, deadline, reply } => {
+            Command::Register { call, record, deadline, reply, caller } => {
                 let key = record.key().clone();
-                self.enqueue(&key, call, CallKind::Register(record), deadline, Some(reply));
+                self.enqueue(&key, call, CallKind::Register(record, caller), deadline, Some(reply));
             }
             Command::Deregister { call, record, deadline, reply } => {
                 if !self.slots.contains_key(record.key()) {
@@ -49,7 +49,7 @@ impl Actor {
         let cap = self.options.backoff_cap;
         let slot = match (&call.kind, self.slots.get_mut(key)) {
             (_, Some(slot)) => slot,
-            (CallKind::Register(record) | CallKind::Announce(record), None) => {
+            (CallKind::Register(record, _) | CallKind::Announce(record), None) => {
                 self.slots.entry(key.clone()).or_insert_with(|| Slot::new(record.clone(), cap))
             }
             (CallKind::Deregister, None) => return,
@@ -67,18 +67,21 @@ impl Actor {
         let Some(call) = slot.queue.pop_front() else { return };
         slot.not_before = None;
         match &call.kind {
-            CallKind::Register(record) => slot.record = record.clone(),
+            CallKind::Register(record, _) => slot.record = record.clone(),
             CallKind::Announce(record) => {
                 slot.record = record.clone();
                 slot.wanted = Some(Wanted { record: record.clone(), claim: true });
-                slot.before = None;
+                slot.unseen.clear();
                 slot.stood = false;
+                if matches!(slot.believed, Believed::Stands | Believed::Foreign) {
+                    slot.believed = Believed::Wrong;
+                }
                 return self.begin_call(key);
             }
             // From here on it is never published again (R8).
             CallKind::Deregister => {
                 slot.wanted = None;
-                slot.before = None;
+                slot.unseen.clear();
                 slot.stood = false;
                 slot.beat_at = None;
                 // An earlier write may have taken effect since the store was last asked.
@@ -116,13 +119,14 @@ impl Actor {
             call.answer(Err(error));
         }
         // A withdrawal is carried out all the same; a registration that was never begun is forgotten.
-        slot.queue.retain(|call| call.reply.is_some() || !matches!(call.kind, CallKind::Register(_)));
+        slot.queue.retain(|call| call.reply.is_some() || !matches!(call.kind, CallKind::Register(..)));
         let busy = slot.busy;
         if let Some(mut call) = slot.call.take_if(|call| call.deadline <= now && call.reply.is_some()) {
             let error = overdue(&call, key, &link_error, busy);
             let uncertain = call.uncertain || busy;
+            call.give_up();
             call.answer(Err(error));
-            if matches!(call.kind, CallKind::Register(_)) && uncertain {
+            if matches!(call.kind, CallKind::Register(..)) && uncertain {
                 self.fall_back(key);
             }
         }
@@ -154,8 +158,7 @@ impl Actor {
             if call.uncertain || busy {
                 self.fall_back(key);
             }
-        } else if slot.before.as_ref().is_some_and(|(committed, _)| *committed == id) {
-            slot.wanted = slot.before.take().and_then(|(_, wanted)| wanted);
+        } else if slot.revert(id) {
             if slot.wanted.is_none() {
                 slot.beat_at = None;
             }

@@ -28,18 +28,19 @@ impl Actor {
         for key in keys {
             let Some(slot) = self.slots.get_mut(&key) else { continue };
             slot.wanted = None;
-            slot.before = None;
+            slot.unseen.clear();
             slot.beat_at = None;
             slot.not_before = None;
             let busy = slot.busy;
             let mut calls: Vec<_> = slot.queue.drain(..).collect();
-            calls.extend(slot.call.take_if(|call| matches!(call.kind, CallKind::Register(_))));
+            calls.extend(slot.call.take_if(|call| matches!(call.kind, CallKind::Register(..))));
             let mut uncertain = false;
             for call in &mut calls {
                 match call.kind {
-                    CallKind::Register(_) => {
+                    CallKind::Register(..) => {
                         uncertain |= busy || call.uncertain;
                         let outcome = if busy { Outcome::Unknown } else { call.outcome() };
+                        call.give_up();
                         call.answer(Err(Error::closed("register").with_outcome(outcome).about(&key)));
                     }
                     // Closing withdraws it; whether that worked is the answer of `close`.
@@ -119,6 +120,7 @@ impl Actor {
                 let _ = reply.send(result.clone());
             }
         }
+        self.board.closes_by_call();
         self.link = Link::Down { retry_at: Instant::now() };
         self.end();
     }

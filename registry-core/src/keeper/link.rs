@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::operations::{self, Done, Operation};
+use crate::handle::{LONGEST, SHORTEST};
 use crate::store::Session;
 
 /// Counts the sessions of one handle: a result that belongs to an earlier one is told by it.
@@ -26,6 +27,8 @@ pub(super) enum Link {
 pub(super) struct Up {
     pub(super) session: Arc<dyn Session>,
     pub(super) epoch: Epoch,
+    /// When it was opened.
+    pub(super) opened: Instant,
     /// A third of the TTL that the store granted.
     pub(super) interval: Duration,
     /// When the next renewal is due.
@@ -34,6 +37,8 @@ pub(super) struct Up {
     pub(super) renewing: bool,
     /// The last renewal failed.
     pub(super) failing: bool,
+    /// It failed because the store did not answer, so that asking for anything else is idle.
+    pub(super) silent: bool,
     /// Another operation failed: the session itself is to be asked.
     pub(super) suspected: bool,
     /// What the store tells without being asked. Dropped with the session, so that nothing keeps a lost one alive.
@@ -71,12 +76,25 @@ impl Link {
 
 impl Up {
     pub(super) fn new(session: Arc<dyn Session>, epoch: Epoch, wanted_ttl: Duration) -> Self {
-        let ttl = session.ttl().filter(|ttl| !ttl.is_zero()).unwrap_or(wanted_ttl);
+        // What a store grants is its own input: within the bounds of what can be asked for, the clock can take it and a core can bear it.
+        let granted = session.ttl().filter(|ttl| !ttl.is_zero());
+        let ttl = granted.map_or(wanted_ttl, |ttl| ttl.clamp(SHORTEST, LONGEST));
         let interval = ttl / 3;
         // The first renewal comes early by a random part, so that handles that came back together do not renew together (L5).
         let renew_at = Instant::now() + interval.mul_f64(0.5 + fastrand::f64() / 2.0);
         let signal = operations::signal(session.clone(), epoch);
-        Self { session, epoch, interval, renew_at, renewing: false, failing: false, suspected: false, signal }
+        Self {
+            session,
+            epoch,
+            opened: Instant::now(),
+            interval,
+            renew_at,
+            renewing: false,
+            failing: false,
+            silent: false,
+            suspected: false,
+            signal,
+        }
     }
 
     /// Listens for the next signal.

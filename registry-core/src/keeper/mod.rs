@@ -7,9 +7,11 @@
 
 mod actor;
 mod board;
+mod caller;
 mod calls;
 mod close;
 mod link;
+mod log;
 mod operations;
 mod outcome;
 mod slot;
@@ -25,8 +27,9 @@ use tokio::time::Instant;
 
 use self::actor::Actor;
 use self::board::Board;
+use self::caller::Caller;
 use self::slot::CallId;
-use crate::error::{Error, ErrorKind, InvalidField};
+use crate::error::{Error, ErrorKind, InvalidField, Outcome};
 use crate::handle::HandleOptions;
 use crate::info::{Info, MAX_ENTRY};
 use crate::metrics;
@@ -42,6 +45,7 @@ enum Command {
         record: Record,
         deadline: Instant,
         reply: Reply,
+        caller: Arc<Caller>,
     },
     Announce {
         call: CallId,
@@ -120,15 +124,21 @@ impl Keeper {
         let key = record.key().clone();
         let (reply, answer) = oneshot::channel();
         let deadline = start + self.options.operation_timeout;
-        self.send(Command::Register { call, record, deadline, reply }, "register")?;
-        let mut guard = AbandonOnDrop { keeper: self, key: Some(key), call };
-        let result = answer.await.unwrap_or_else(|_| Err(ended("register")));
+        let caller = Arc::new(Caller::default());
+        self.send(Command::Register { call, record, deadline, reply, caller: caller.clone() }, "register")?;
+        let mut guard = AbandonOnDrop { keeper: self, key: Some(key), call, caller };
+        let result = answer
+            .await
+            .unwrap_or_else(|_| Err(ended("register").with_outcome(Outcome::Unknown).about(identity(info))));
         guard.key = None;
+        guard.caller.see();
         result
     }
 
     pub(crate) fn announce(&self, info: &Info) -> Result<(), Error> {
         let record = self.encode(info, "announce")?;
+        // It is pending from here on, also before the actor has had its turn.
+        self.board.announced(&record);
         self.send(Command::Announce { call: self.call_id(), record }, "announce")
     }
 
@@ -143,25 +153,27 @@ impl Keeper {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::closed("deregister").about(identity(info)));
         }
-        // Only the identity counts: what could never be registered is not held.
-        let bare = Info::builder(info.service().as_str()).address(info.address()).build();
-        let Some(record) = bare.ok().and_then(|bare| self.store.encode(&bare).ok()) else { return Ok(()) };
+        // What could never be registered is not held.
+        let Some(record) = self.encode_identity(info) else { return Ok(()) };
         let (reply, answer) = oneshot::channel();
         let deadline = start + self.options.operation_timeout;
         self.send(Command::Deregister { call: self.call_id(), record, deadline, reply }, "deregister")?;
-        answer.await.unwrap_or_else(|_| Err(ended("deregister")))
+        answer.await.unwrap_or_else(|_| Err(ended("deregister").with_outcome(Outcome::Unknown).about(identity(info))))
     }
 
     pub(crate) async fn close(&self) -> Result<(), Error> {
         let start = Instant::now();
-        self.closed.store(true, Ordering::Release);
+        let first = !self.closed.swap(true, Ordering::AcqRel);
         let (reply, answer) = oneshot::channel();
         let deadline = start + self.options.operation_timeout;
-        if self.commands.send(Command::Close { deadline, reply }).is_err() {
-            return Ok(());
-        }
-        // The actor ends without an answer when it was closed between our sending and its reading, or with its runtime.
-        let result = answer.await.unwrap_or(Ok(()));
+        let answered = match self.commands.send(Command::Close { deadline, reply }) {
+            Ok(()) => answer.await.ok(),
+            Err(_) => None,
+        };
+        // The actor ends without an answer when another call closed it before it read ours, or with its runtime: then nothing was withdrawn.
+        let lost = || first && !self.board.was_closed_by_call();
+        let result = answered
+            .unwrap_or_else(|| if lost() { Err(ended("close").with_outcome(Outcome::Unknown)) } else { Ok(()) });
         metrics::call("close", result_label(&result), start.elapsed());
         result
     }
@@ -171,8 +183,7 @@ impl Keeper {
     }
 
     pub(crate) fn registration(&self, info: &Info) -> Option<watch::Receiver<RegistrationStatus>> {
-        let record = self.store.encode(info).ok()?;
-        self.board.registration(record.key())
+        self.board.registration(self.encode_identity(info)?.key())
     }
 
     pub(crate) fn registrations(&self) -> Vec<RegistrationStatus> {
@@ -196,6 +207,12 @@ impl Keeper {
         Ok(record)
     }
 
+    /// The record of the identity alone, whatever the other fields say.
+    fn encode_identity(&self, info: &Info) -> Option<Record> {
+        let bare = Info::builder(info.service().as_str()).address(info.address()).build().ok()?;
+        self.store.encode(&bare).ok()
+    }
+
     fn send(&self, command: Command, operation: &'static str) -> Result<(), Error> {
         self.commands.send(command).map_err(|_| ended(operation))
     }
@@ -216,11 +233,13 @@ struct AbandonOnDrop<'a> {
     keeper: &'a Keeper,
     key: Option<Key>,
     call: CallId,
+    caller: Arc<Caller>,
 }
 
 impl Drop for AbandonOnDrop<'_> {
     fn drop(&mut self) {
         if let Some(key) = self.key.take() {
+            self.caller.leave();
             let _ = self.keeper.commands.send(Command::Abandon { key, call: self.call });
         }
     }

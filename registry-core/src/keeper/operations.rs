@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
+use super::caller::{Caller, while_all_wait};
 use super::link::Epoch;
 use super::slot::CallId;
 use crate::error::ErrorKind;
@@ -31,6 +32,12 @@ pub(super) enum Done {
     Ended(Result<(), StoreError>),
 }
 
+/// A put, and the call that it is made for.
+pub(super) struct Write {
+    pub(super) put: Put,
+    pub(super) call: Option<(CallId, Arc<Caller>)>,
+}
+
 pub(super) struct PutDone {
     pub(super) record: Record,
     pub(super) call: Option<CallId>,
@@ -52,13 +59,17 @@ pub(super) fn renew(session: Arc<dyn Session>, epoch: Epoch, due: Vec<Record>, l
 pub(super) fn put(
     session: Arc<dyn Session>,
     epoch: Epoch,
-    batch: Vec<(Put, Option<CallId>)>,
+    batch: Vec<Write>,
     ours: Lineage,
     limit: Duration,
 ) -> Operation {
     Box::pin(async move {
-        let (puts, calls): (Vec<Put>, Vec<_>) = batch.into_iter().unzip();
-        let results = per_entry(limited(limit, session.put(&puts, &ours)).await, puts.len());
+        let (puts, calls): (Vec<Put>, Vec<_>) = batch.into_iter().map(|write| (write.put, write.call)).unzip();
+        let callers: Vec<Arc<Caller>> = calls.iter().flatten().map(|(_, caller)| caller.clone()).collect();
+        let written = limited(limit, while_all_wait(&callers, session.put(&puts, &ours))).await;
+        let given_up = || StoreError::new(ErrorKind::TimedOut, "given up with a call that was sent along");
+        let results = per_entry(written.and_then(|written| written.ok_or_else(given_up)), puts.len());
+        let calls = calls.into_iter().map(|call| call.map(|(id, _)| id));
         let done = puts.into_iter().zip(calls).zip(results);
         Done::Put(epoch, done.map(|((put, call), result)| PutDone { record: put.record, call, result }).collect())
     })

@@ -28,6 +28,7 @@ impl Actor {
                 self.epoch = Epoch(self.epoch.0 + 1);
                 self.batches = 0;
                 self.fencing = false;
+                self.fence_refused = false;
                 self.lineage.add(session.id());
                 self.link = Link::Up(Up::new(session, self.epoch, self.options.ttl));
                 metrics::session_opened();
@@ -74,6 +75,7 @@ impl Actor {
                 keys.iter().for_each(|key| self.look_at(key));
                 if recovered {
                     self.look_at_all();
+                    self.touch_all();
                 }
             }
             Err(SessionError::Lost) => {
@@ -85,6 +87,7 @@ impl Actor {
                 let pause = self.backoff.failed();
                 if let Some(up) = self.link.up_mut() {
                     up.failing = true;
+                    up.silent = matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::TimedOut);
                     up.renewing = up.renewing && beat;
                     up.renew_at = Instant::now() + pause;
                 }
@@ -98,7 +101,9 @@ impl Actor {
         let now = Instant::now();
         let Some(up) = self.link.up_mut() else { return false };
         let recovered = up.failing;
+        self.backoff.reset();
         up.failing = false;
+        up.silent = false;
         up.suspected = false;
         if !beat {
             up.renewing = false;
@@ -129,7 +134,10 @@ impl Actor {
             return;
         }
         metrics::session_lost();
-        self.backoff.reset();
+        // Sessions that are lost at once again and again must not be opened at full speed.
+        if self.link.up().is_some_and(|up| up.opened.elapsed() >= self.options.backoff_cap) {
+            self.backoff.reset();
+        }
         let pause = self.backoff.failed();
         self.link = Link::Down { retry_at: Instant::now() + pause };
         self.beats_due.clear();
@@ -152,8 +160,7 @@ impl Actor {
             }
         }
         if standing > 0 {
-            self.log.restoring = true;
-            tracing::warn!(registrations = standing, "registry session lost; opening another and registering again");
+            self.log.session_lost(standing);
         }
         self.unreachable(&StoreError::unreachable("the store ended the session"), pause);
         self.touch_all();
@@ -172,6 +179,8 @@ impl Actor {
                 Ok(()) if !self.link.is_at(epoch) => slot.believed = Believed::Lapsed,
                 Ok(()) if mine.is_some() => self.registered(&key, record),
                 Ok(()) => self.restored(&key, &record),
+                // Never for a claim: an adapter that says so all the same lost a race, and must not be asked again at full speed.
+                Err(WriteError::Foreign) if slot.claims() => self.pause(&key, None),
                 Err(error) => self.put_failed(&key, epoch, error),
             }
             self.touch(&key);
@@ -183,8 +192,9 @@ impl Actor {
     fn registered(&mut self, key: &Key, record: Record) {
         let Some(slot) = self.slots.get_mut(key) else { return };
         let Some(mut call) = slot.call.take() else { return };
-        let wanted = super::slot::Wanted { record, claim: false };
-        slot.before = Some((call.id, slot.wanted.replace(wanted)));
+        if let CallKind::Register(_, caller) = &call.kind {
+            slot.commit(call.id, record, caller.clone());
+        }
         self.stands(key);
         call.answer(Ok(()));
     }
@@ -216,7 +226,7 @@ impl Actor {
             // A phase of its own, so that entries written together are not renewed together.
             slot.beat_at = Some(Instant::now() + interval.mul_f64(0.5 + fastrand::f64() / 2.0));
         }
-        self.log.writes_failing = false;
+        self.log.written();
     }
 
     fn put_failed(&mut self, key: &Key, epoch: Epoch, error: WriteError) {
@@ -229,7 +239,7 @@ impl Actor {
                     self.fall_back(key);
                 }
                 self.suspect(&error);
-                let transient = matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::TimedOut);
+                let transient = is_transient(error.kind());
                 if let Some(call) = self.slots.get_mut(key).and_then(|slot| slot.call.as_mut()) {
                     call.uncertain |= applied == Applied::Unknown;
                     call.last_error = Some(error.clone());
@@ -237,7 +247,7 @@ impl Actor {
                         self.fail_call(key, error.clone());
                     }
                 }
-                self.log_write_failure(key, &error);
+                self.log.write_failed(key, &error);
                 self.pause(key, Some(&error));
             }
         }
@@ -269,14 +279,14 @@ impl Actor {
                         self.fall_back(&key);
                     }
                     self.suspect(&error);
-                    let transient = matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::TimedOut);
+                    let transient = is_transient(error.kind());
                     if let Some(call) = slot_call(&mut self.slots, &key) {
                         call.last_error = Some(error.clone());
                         if !transient {
                             self.fail_call(&key, error.clone());
                         }
                     }
-                    self.log_write_failure(&key, &error);
+                    self.log.write_failed(&key, &error);
                     self.pause(&key, Some(&error));
                 }
             }
@@ -355,7 +365,7 @@ impl Actor {
         slot.not_before = None;
         if news {
             metrics::displaced();
-            tracing::warn!(key = %key, "another owner registered the same address: yielding to it");
+            self.log.displaced(key);
         }
     }
 
@@ -371,11 +381,16 @@ impl Actor {
         };
         if let Some(error) = &error {
             self.suspect(error);
+            self.fence_refused = !is_transient(error.kind());
         }
         for key in self.keys() {
             let Some(slot) = self.slots.get_mut(&key).filter(|slot| slot.unfenced.is_some()) else { continue };
             match &error {
-                None if !slot.busy && slot.unfenced.is_some_and(|number| number <= up_to) => slot.unfenced = None,
+                None if !slot.busy && slot.unfenced.is_some_and(|number| number <= up_to) => {
+                    slot.unfenced = None;
+                    // It may have taken effect after the last look and before the fence (R4).
+                    slot.look = slot.wanted.is_some();
+                }
                 // A later write, or one that is in flight: it needs a fence of its own.
                 None => {}
                 Some(error) => {
@@ -419,10 +434,7 @@ impl Actor {
     }
 
     fn connected(&mut self) {
-        self.backoff.reset();
-        if let Some(since) = self.log.since.take() {
-            tracing::info!(after = ?since.elapsed(), "registry store reachable again");
-        }
+        self.log.reachable();
         let status = self.board.status();
         if status.borrow().state != HandleState::Connected {
             self.board.set_handle(HandleState::Connected, |status| {
@@ -433,14 +445,7 @@ impl Actor {
     }
 
     fn unreachable(&mut self, error: &StoreError, pause: std::time::Duration) {
-        if self.log.since.is_none() {
-            self.log.since = Some(Instant::now());
-            tracing::warn!(
-                kind = error.kind().as_str(),
-                error = error.message(),
-                "registry store unreachable; trying on"
-            );
-        }
+        self.log.unreachable(error);
         let attempts = self.backoff.failures();
         self.board.set_handle(HandleState::Unreachable, |status| {
             status.attempts = attempts;
@@ -449,20 +454,12 @@ impl Actor {
         });
     }
 
-    fn log_write_failure(&mut self, key: &Key, error: &StoreError) {
-        if !self.log.writes_failing {
-            self.log.writes_failing = true;
-            tracing::warn!(key = %key, kind = error.kind().as_str(), error = error.message(), "registry write failed; trying on");
-        }
-    }
-
     /// Says once that everything that a lost session took is back.
     fn report_restored(&mut self) {
-        if self.log.restoring
+        if self.log.is_restoring()
             && !self.slots.values().any(|slot| slot.wanted.is_some() && slot.believed == Believed::Lapsed)
         {
-            self.log.restoring = false;
-            tracing::info!("all registrations are written again");
+            self.log.restored();
         }
     }
 
@@ -484,9 +481,14 @@ fn slot_call<'a>(slots: &'a mut Slots, key: &Key) -> Option<&'a mut super::slot:
 /// Whether the store said anything, be it a refusal.
 fn is_answer<T>(result: &Result<T, WriteError>) -> bool {
     match result {
-        Err(WriteError::Failed { error, .. }) => !matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::TimedOut),
+        Err(WriteError::Failed { error, .. }) => !is_transient(error.kind()),
         _ => true,
     }
+}
+
+/// Whether the next attempt may get an answer.
+fn is_transient(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Unreachable | ErrorKind::TimedOut)
 }
 
 fn is_permanent(kind: ErrorKind) -> bool {

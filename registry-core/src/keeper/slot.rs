@@ -1,11 +1,13 @@
 //! What the keeper wants and believes about one identity, and the next step that follows from it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Reply;
+use super::caller::Caller;
 use crate::backoff::Backoff;
 use crate::error::{Error, Outcome};
 use crate::status::{RegistrationState, Trouble};
@@ -32,7 +34,7 @@ pub(super) struct Call {
 }
 
 pub(super) enum CallKind {
-    Register(Record),
+    Register(Record, Arc<Caller>),
     Deregister,
     /// Over as soon as its turn comes: from then on the registration is wanted (R10).
     Announce(Record),
@@ -41,7 +43,7 @@ pub(super) enum CallKind {
 impl Call {
     pub(super) fn operation(&self) -> &'static str {
         match self.kind {
-            CallKind::Register(_) => "register",
+            CallKind::Register(..) => "register",
             CallKind::Deregister => "deregister",
             CallKind::Announce(_) => "announce",
         }
@@ -50,6 +52,13 @@ impl Call {
     pub(super) fn answer(&mut self, result: Result<(), Error>) {
         if let Some(reply) = self.reply.take() {
             let _ = reply.send(result);
+        }
+    }
+
+    /// Ends the attempts of a call that is about to be answered with an error.
+    pub(super) fn give_up(&self) {
+        if let CallKind::Register(_, caller) = &self.kind {
+            caller.leave();
         }
     }
 
@@ -65,8 +74,8 @@ impl Call {
     pub(super) fn outcome(&self) -> Outcome {
         match self.kind {
             CallKind::Deregister => Outcome::Unknown,
-            CallKind::Register(_) if self.uncertain => Outcome::Unknown,
-            CallKind::Register(_) | CallKind::Announce(_) => Outcome::NotApplied,
+            CallKind::Register(..) if self.uncertain => Outcome::Unknown,
+            CallKind::Register(..) | CallKind::Announce(_) => Outcome::NotApplied,
         }
     }
 }
@@ -77,6 +86,15 @@ pub(super) struct Wanted {
     pub(super) record: Record,
     /// Announced and not yet written: the first write takes over whatever stands there.
     pub(super) claim: bool,
+}
+
+/// A `register` whose caller has not yet taken the answer.
+pub(super) struct Unseen {
+    pub(super) id: CallId,
+    /// Set when the answer was taken.
+    pub(super) caller: Arc<Caller>,
+    /// What was wanted before it.
+    pub(super) before: Option<Wanted>,
 }
 
 /// What is believed to stand in the store.
@@ -114,8 +132,8 @@ pub(super) struct Slot {
     /// The bytes of the last register, or of the identity alone: what removals and inspections carry.
     pub(super) record: Record,
     pub(super) wanted: Option<Wanted>,
-    /// The last `register` that was answered `Ok`, and what was wanted before it, in case its future is dropped with the answer in it (R4).
-    pub(super) before: Option<(CallId, Option<Wanted>)>,
+    /// The `register`s that were answered `Ok`, the last one last, as long as their futures may still be dropped with the answer in it (R4).
+    pub(super) unseen: Vec<Unseen>,
     pub(super) queue: VecDeque<Call>,
     pub(super) call: Option<Call>,
     pub(super) believed: Believed,
@@ -147,7 +165,7 @@ impl Slot {
             key: record.key().clone(),
             record,
             wanted: None,
-            before: None,
+            unseen: Vec::new(),
             queue: VecDeque::new(),
             call: None,
             believed: Believed::Nothing,
@@ -170,7 +188,7 @@ impl Slot {
         if self.busy || self.not_before.is_some_and(|at| at > now) {
             return None;
         }
-        if let Some(Call { kind: CallKind::Register(record), id, .. }) = &self.call {
+        if let Some(Call { kind: CallKind::Register(record, _), id, .. }) = &self.call {
             return Some(Step::Put(record.clone(), Guard::Claim, Some(*id)));
         }
         let Some(wanted) = self.wanted.as_ref().filter(|_| self.call.is_none()) else {
@@ -198,6 +216,12 @@ impl Slot {
         }
     }
 
+    /// Whether its next write takes over whatever stands there.
+    pub(super) fn claims(&self) -> bool {
+        let registering = self.call.as_ref().is_some_and(|call| matches!(call.kind, CallKind::Register(..)));
+        registering || (self.call.is_none() && self.wanted.as_ref().is_some_and(|wanted| wanted.claim))
+    }
+
     /// Whether nothing is wanted, believed or awaited any more.
     pub(super) fn is_done(&self) -> bool {
         self.wanted.is_none()
@@ -208,9 +232,17 @@ impl Slot {
             && self.unfenced.is_none()
     }
 
-    /// Where the registration stands, for its status; `None` when none is wanted.
+    /// What its status is about.
+    pub(super) fn shown(&self) -> &Record {
+        self.wanted.as_ref().map_or(&self.record, |wanted| &wanted.record)
+    }
+
+    /// Where the registration stands, for its status; `None` when none is wanted, nor will be when the queued announcements have had their turn.
     pub(super) fn state(&self) -> Option<RegistrationState> {
-        self.wanted.as_ref()?;
+        if self.wanted.is_none() {
+            let announced = self.queue.iter().any(|call| matches!(call.kind, CallKind::Announce(_)));
+            return announced.then_some(RegistrationState::Pending);
+        }
         Some(match self.believed {
             Believed::Stands => RegistrationState::Registered,
             Believed::Foreign => RegistrationState::Displaced,
@@ -233,6 +265,33 @@ impl Slot {
         let answered_meanwhile = last_answer + operation_timeout > call.deadline;
         if call.waited || answered_meanwhile {
             call.deadline = now + operation_timeout;
+        }
+    }
+
+    /// `record` is wanted from now on; what was wanted before is kept until the caller of `id` has seen its answer.
+    pub(super) fn commit(&mut self, id: CallId, record: Record, caller: Arc<Caller>) {
+        let before = self.wanted.replace(Wanted { record, claim: false });
+        self.unseen.retain(|unseen| !unseen.caller.has_seen());
+        self.unseen.push(Unseen { id, caller, before });
+    }
+
+    /// The answer of `id` was never taken: whether that changes what is wanted.
+    pub(super) fn revert(&mut self, id: CallId) -> bool {
+        let Some(at) = self.unseen.iter().position(|unseen| unseen.id == id) else { return false };
+        let before = self.unseen.remove(at).before;
+        match self.unseen.get_mut(at) {
+            // A later one replaced it, and falls back past it if it is dropped, too.
+            Some(later) => later.before = before,
+            None => self.wanted = before,
+        }
+        at == self.unseen.len()
+    }
+
+    /// The caller of the `register` under way.
+    pub(super) fn caller(&self, id: CallId) -> Option<(CallId, Arc<Caller>)> {
+        match &self.call.as_ref()?.kind {
+            CallKind::Register(_, caller) => Some((id, caller.clone())),
+            _ => None,
         }
     }
 

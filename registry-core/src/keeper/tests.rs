@@ -1,5 +1,7 @@
 //! The keeper against a store in a map, in paused time. What races and faults do to it is proved in `tests/proof`.
 
+mod hostile;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -28,6 +30,8 @@ struct World {
     denies_open: bool,
     refused_key: Option<Key>,
     sessions: u64,
+    /// Requests so far.
+    trips: u64,
     /// The session that is lost at its next renewal.
     lost: Option<SessionId>,
     trip: Duration,
@@ -41,6 +45,7 @@ impl MapStore {
 
     /// One round trip: for ever while the store is away.
     async fn trip(&self) {
+        self.world().trips += 1;
         let trip = self.world().trip.max(Duration::from_millis(1));
         tokio::time::sleep(trip).await;
         while self.world().away {
@@ -208,19 +213,22 @@ async fn an_entry_that_the_store_refuses_fails_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_register_falls_back_to_what_was_wanted_before() {
+async fn an_attempt_makes_no_step_after_its_register_was_dropped() {
     let store = MapStore::default();
     let keeper = connected(&store).await;
     keeper.register(&info(1, 3)).await.unwrap();
-    let (update, new) = (info(1, 9), info(2, 9));
+    let (update, new, other) = (info(1, 9), info(2, 9), info(3, 9));
     for dropped in [&update, &new] {
-        // Dropped after the request was sent, before its answer.
-        let sent = tokio::time::timeout(Duration::from_micros(500), keeper.register(dropped)).await;
+        // Dropped in the middle of the attempt: what stands there is read, and not yet written.
+        let sent = tokio::time::timeout(Duration::from_micros(500), keeper.register(dropped));
+        let (sent, beside) = tokio::join!(sent, keeper.register(&other));
         assert!(sent.is_err());
+        beside.unwrap();
     }
-    eventually("both writes were applied", || store.world().puts.len() >= 3).await;
-    eventually("the update is undone", || weight_at(&store, 1) == Some(3)).await;
-    eventually("the new one is withdrawn", || weight_at(&store, 2).is_none()).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let attempted = |port, weight| store.world().puts.contains(&(key(port), JsonRecord::encode(&info(port, weight))));
+    assert!(!attempted(1, 9) && !attempted(2, 9), "{:?}", store.world().puts);
+    assert_eq!((weight_at(&store, 1), weight_at(&store, 2), weight_at(&store, 3)), (Some(3), None, Some(9)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -332,6 +340,23 @@ async fn a_vanished_entry_is_back_after_an_audit_and_a_second_look() {
     store.world().entries.clear();
     eventually("it is back", || weight_at(&store, 1) == Some(3)).await;
     drop(keeper);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_costs_attempts_by_the_handle_and_not_by_the_entry() {
+    let store = MapStore::default();
+    let keeper = connected(&store).await;
+    for port in 1..=30 {
+        keeper.register(&info(port, 10)).await.unwrap();
+    }
+    store.world().away = true;
+    let before = store.world().trips;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let attempts = store.world().trips - before;
+    assert!((20..120).contains(&attempts), "{attempts} attempts for 30 entries in two minutes");
+    store.world().entries.clear();
+    store.world().away = false;
+    eventually("all entries are back", || (1..=30).all(|port| weight_at(&store, port).is_some())).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,7 +13,8 @@ pub struct Capabilities {
     pub atomic_withdrawal: Support,
     /// A put is conditional on what stands there in one atomic step, so that a late one cannot overwrite a successor (R6).
     pub conditional_writes: Support,
-    /// Writes whose outcome is unknown can be stopped from taking effect later (R8).
+    /// Writes whose outcome is unknown can be stopped from taking effect later (R8): by [`Session::fence`](super::Session::fence), and by the end or loss
+    /// of their session, after which none of them takes effect any more.
     pub write_fencing: Support,
     /// `resolve` reads linearizably (R1, D1).
     pub linearizable_resolve: Support,

@@ -70,6 +70,11 @@ impl StoreError {
         Self::new(ErrorKind::Unreachable, message)
     }
 
+    /// The store refused the credentials, or they do not permit this.
+    pub fn denied(message: impl Into<Arc<str>>) -> Self {
+        Self::new(ErrorKind::Denied, message)
+    }
+
     /// No answer within `limit`.
     pub fn timed_out(limit: Duration) -> Self {
         Self::new(ErrorKind::TimedOut, format!("no answer within {limit:?}"))

@@ -83,7 +83,11 @@ pub trait Store: Send + Sync + 'static {
 
 /// One lease, session or agent connection: all entries of one owner hang on it.
 ///
-/// Methods are called concurrently, but never two for one key at a time. Dropping the value without [`end`](Self::end) is a crash: nothing of
+/// Methods are called concurrently, but never two of `put`, `remove` and `inspect` for one key at a time; a renewal may overlap them. Core never sends more than [`Capabilities::max_batch`] entries in a batch, nor
+/// an empty one. `ours` always contains this session's own id. A session that the store has given up answers [`WriteError::SessionLost`] or
+/// [`SessionError::Lost`], whichever operation it is told by.
+///
+/// Dropping the value without [`end`](Self::end) is a crash: nothing of
 /// it may go on running, and its entries expire.
 #[async_trait]
 pub trait Session: Send + Sync {
@@ -95,8 +99,8 @@ pub trait Session: Send + Sync {
         None
     }
 
-    /// Writes entries. One result a put, in their order, each independent of the others (R3): at most
-    /// [`Capabilities::max_batch`] of different keys.
+    /// Writes entries of different keys. One result a put, in their order, each independent of the others (R3): an entry that the store refuses
+    /// fails alone, also where the whole batch is one request.
     async fn put(&self, batch: &[Put], ours: &Lineage) -> Vec<Result<(), WriteError>>;
 
     /// Removes entries of this owner, whichever of its sessions wrote them, and nobody else's. One result a record, in their order.
@@ -109,7 +113,8 @@ pub trait Session: Send + Sync {
     async fn inspect(&self, records: &[Record], ours: &Lineage) -> Result<Vec<Standing>, SessionError>;
 
     /// Keeps the session alive, or, with [`Renewal::Entry`], the entries that are due. Called each TTL/3. Returns the keys that somebody should
-    /// look at, because the store does not know them any more or holds another owner's entry.
+    /// look at, because the store does not know them any more or holds another owner's entry; an adapter that tells the same through
+    /// [`signal`](Self::signal) need not.
     ///
     /// # Errors
     /// [`SessionError::Lost`] when the store says that the session is gone for good.
@@ -120,8 +125,9 @@ pub trait Session: Send + Sync {
         std::future::pending().await
     }
 
-    /// After `Ok` no write of this session that was started before the call takes effect any more. Called only where
-    /// [`Capabilities::write_fencing`] is offered; the session stays usable for later writes.
+    /// After `Ok` no write or removal of this session that was first polled before this call was takes effect any more. Called only where
+    /// [`Capabilities::write_fencing`] is offered; the session stays usable for later writes. A fence that failed or was dropped may have barred them
+    /// already; a write that is barred while it is awaited is [`WriteError::Contended`].
     ///
     /// # Errors
     /// When that is not certain.
@@ -144,10 +150,11 @@ pub trait View: Send {
     /// between the two. Cancel safe.
     ///
     /// # Errors
-    /// The view is over: core opens another. A doubt about completeness is an error, too.
+    /// The view is over: core drops it and opens another. A doubt about completeness is an error, too.
     async fn next(&mut self) -> Result<ViewChange, StoreError>;
 
-    /// Asks the store for a sign of life after silence. A healthy store then makes [`next`](Self::next) yield at least [`ViewChange::Alive`] soon.
+    /// Asks the store for a sign of life after silence. A healthy store then makes [`next`](Self::next) yield at least [`ViewChange::Alive`] soon. Never
+    /// called before the first [`ViewChange::Full`].
     ///
     /// # Errors
     /// The view is over.

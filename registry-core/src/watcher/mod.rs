@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use self::report::{OutageLog, Outages};
 use self::table::Table;
+pub(crate) use self::task::guarded;
 use self::task::{Settings, Task};
 use crate::error::Error;
 use crate::handle::HandleOptions;

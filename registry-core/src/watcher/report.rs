@@ -7,32 +7,8 @@ use tokio::time::Instant;
 
 use crate::error::ErrorKind;
 use crate::name::ServiceName;
+use crate::quota::Quota;
 use crate::store::StoreError;
-
-/// So many loud lines in such a time.
-#[derive(Debug)]
-pub(super) struct Quota {
-    lines: u32,
-    period: Duration,
-    since: Option<Instant>,
-    used: u32,
-}
-
-impl Quota {
-    pub(super) fn new(lines: u32, period: Duration) -> Self {
-        Self { lines, period, since: None, used: 0 }
-    }
-
-    /// Whether one more line may be written.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
-        if self.since.is_none_or(|since| now.duration_since(since) >= self.period) {
-            self.since = Some(now);
-            self.used = 0;
-        }
-        self.used = self.used.saturating_add(1);
-        self.used <= self.lines
-    }
-}
 
 /// The outages of all watches of one handle.
 #[derive(Debug)]
@@ -49,7 +25,7 @@ struct State {
 
 impl Outages {
     /// Beginnings that are logged at `warn` in a quarter of an hour; each has one line for its end.
-    const LOUD: u32 = 4;
+    const LOUD: u32 = 2;
 
     /// Whether an outage that begins now is logged loudly.
     fn began(&self, away: bool) -> bool {
@@ -149,14 +125,6 @@ mod tests {
 
     fn is_loud(log: &OutageLog) -> bool {
         log.present.as_ref().is_some_and(|present| present.loud)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_quota_is_so_many_lines_in_each_period() {
-        let mut quota = Quota::new(2, Duration::from_secs(60));
-        let start = Instant::now();
-        let taken = [0, 1, 2, 59, 60, 61, 62].map(|second| quota.take(start + Duration::from_secs(second)));
-        assert_eq!(taken, [true, true, false, false, true, true, false]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,13 +8,14 @@ use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::report::{OutageLog, Quota};
+use super::report::OutageLog;
 use super::table::Table;
 use crate::backoff::Backoff;
 use crate::error::ErrorKind;
 use crate::handle::HandleOptions;
 use crate::metrics;
 use crate::name::ServiceName;
+use crate::quota::Quota;
 use crate::snapshot::{Snapshot, Stale};
 use crate::store::{Store, StoreError, View, ViewChange};
 use crate::watch::Publisher;
@@ -318,8 +319,8 @@ async fn within<T>(limit: Duration, operation: impl Future<Output = Result<T, St
     timeout_at(Instant::now() + limit, operation).await.unwrap_or_else(|_| Err(StoreError::timed_out(limit)))
 }
 
-/// A panic of the adapter is an error of its store: it ends neither the watch nor the process.
-async fn guarded<T>(operation: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+/// A panic of the adapter is an error of its store: it ends neither the watch nor the caller.
+pub(crate) async fn guarded<T>(operation: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
     let panicked =
         |_| Err(StoreError::new(ErrorKind::Other, "the adapter panicked: see the panic message on standard error"));
     AssertUnwindSafe(operation).catch_unwind().await.unwrap_or_else(panicked)

@@ -111,7 +111,7 @@ async fn a_view_of_a_store_that_was_wiped_or_restarted_is_over() {
     for fault in [MemoryStore::wipe, MemoryStore::restart, MemoryStore::stop] {
         let mut view = owner.view().await;
         fault(&store);
-        assert!(view.next().await.is_err());
+        assert!(give_up(view.next()).await.expect("it says so at once").is_err());
     }
 }
 
@@ -137,6 +137,8 @@ async fn a_refused_view_is_over() {
     owner.link.refuse();
     assert!(view.next().await.is_err());
     assert!(owner.client.view(&name(), 1).await.is_err());
+    owner.link.heal();
+    assert!(view.next().await.is_err(), "an error ends a view for good");
 }
 
 #[tokio::test(start_paused = true)]
