@@ -358,7 +358,8 @@ impl Actor {
         let ours = &self.lineage;
         if !puts.is_empty() {
             self.batches += 1;
-            self.operations.push(operations::put(session.clone(), epoch, puts, ours.clone(), limit));
+            let conditional = self.capabilities.conditional_writes.is_offered();
+            self.operations.push(operations::put(session.clone(), epoch, puts, ours.clone(), limit, conditional));
         }
         if !removes.is_empty() {
             self.batches += 1;

@@ -14,7 +14,8 @@ fn left_after(profile: Profile, end: impl AsyncFnOnce(&mut Sim)) -> (usize, usiz
     runtime::run("a test of leaks", async {
         let mut sim = Sim::new(profile, 1, None);
         sim.open().await;
-        let watch = sim.members[0].handle.as_ref().map(|handle| registry_core::Resolver::watch(handle, &crate::sim::service()));
+        let watch =
+            sim.members[0].handle.as_ref().map(|handle| registry_core::Resolver::watch(handle, &crate::sim::service()));
         sim.register(0, &info(1, 10)).await;
         end(&mut sim).await;
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -279,7 +279,9 @@ impl Sim {
     /// R7: whether each handle whose identity another one has held for longer than an audit interval says so.
     pub(crate) fn judge_displaced(&self) -> Judged {
         let past = self.past();
-        for (member, key) in self.members.iter().flat_map(|member| past.keys().into_iter().map(move |key| (member, key))) {
+        for (member, key) in
+            self.members.iter().flat_map(|member| past.keys().into_iter().map(move |key| (member, key)))
+        {
             let (Some(handle), client) = (&member.handle, member.client.id) else { continue };
             let last = past.history.iter().rev().find(|event| event.key == key);
             let by_other = last.filter(|event| event.at + LEARNT <= past.now);
