@@ -44,10 +44,7 @@ async fn schedule(seed: u64) -> Result<Vec<String>, (Violation, Vec<String>)> {
     let judged = sim.judge(bound).await;
     let world = sim.world.clone();
     let left = sim.finish().await;
-    let judged = judged.and_then(|()| match left {
-        Some(what) => Err(Violation { clause: "R9", what }),
-        None => Ok(()),
-    });
+    let judged = judged.and(left.map_or(Ok(()), |what| Err(Violation { clause: "R9", what })));
     let trace = world.lock().trace.clone();
     match judged {
         Ok(()) => Ok(trace),
@@ -135,7 +132,7 @@ fn random_schedules_keep_the_contract() {
 #[test]
 fn a_seed_replays_to_the_same_trace() {
     let run = |seed| runtime::run(&format!("seed {seed}"), schedule(seed));
-    let trace = |seed| run(seed).map_or_else(|(_, trace)| trace, |trace| trace);
+    let trace = |seed| run(seed).unwrap_or_else(|(_, trace)| trace);
     for seed in 1..=30 {
         let (first, second) = (trace(seed), trace(seed));
         let differing = first.iter().zip(&second).find(|(first, second)| first != second);

@@ -358,9 +358,6 @@ pub(crate) async fn run(
     let judged = sim.judge(bound).await.and_then(|()| if met { Ok(()) } else { sim.judge_untouched() });
     let world = sim.world.clone();
     let left = sim.finish().await;
-    let judged = judged.and_then(|()| match left {
-        Some(what) => Err(Violation { clause: "R9", what }),
-        None => Ok(()),
-    });
+    let judged = judged.and(left.map_or(Ok(()), |what| Err(Violation { clause: "R9", what })));
     (met, judged.map_err(|violation| (violation, world.lock().trace.clone())))
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use registry_core::Instance;
 use registry_core::store::Key;
 
 use super::{Judged, Past, broken};
@@ -24,7 +23,7 @@ impl Past {
         let of_caller = |entry: &Entry| entry.owner == Some(call.client);
         match &call.op {
             Op::Register(info) => {
-                let said = |entry: &Entry| of_caller(entry) && *entry.instance == Instance::from(info);
+                let said = |entry: &Entry| of_caller(entry) && entry.says(info);
                 if stands.is_some_and(|entry| said(entry) && entry.healthy) {
                     return Ok(());
                 }

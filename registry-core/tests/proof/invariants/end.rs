@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use registry_core::Info;
 use registry_core::store::Key;
-use registry_core::{Info, Instance};
 
 use super::{Judged, Past, broken};
 use crate::profiles::Profile;
@@ -43,7 +43,7 @@ impl Past {
                 (_, false) => broken("L3", format!("{key} of handle {owner:?} stands in the way of those who want it")),
             };
         };
-        if *entry.instance != Instance::from(*info) {
+        if !entry.says(info) {
             let (has, wants) = (entry.instance.weight(), info.weight());
             return broken("L3", format!("{key} of handle {} has weight {has} instead of {wants}", holder.0));
         }
