@@ -307,6 +307,7 @@ impl Actor {
         let (max_batch, max_in_flight) = (self.capabilities.max_batch.max(1), self.capabilities.max_in_flight.max(1));
         let fencing = self.can_fence();
         let by_end = self.closing_by_end();
+        let conditional = self.capabilities.conditional_writes.is_offered();
         let (last_answer, operation_timeout) = (self.last_answer, self.options.operation_timeout);
         // While renewals are not answered they alone ask whether the store is back, once a handle and not once an entry (L5). Calls go on within their
         // deadlines; everything else waits for that answer.
@@ -324,7 +325,7 @@ impl Actor {
                     None => continue,
                     Some(Step::Put(record, guard, call)) => {
                         slot.grant_time(now, last_answer, operation_timeout);
-                        let call = call.and_then(|id| slot.caller(id));
+                        let call = call.and_then(|id| slot.caller(id, conditional));
                         puts.push(Write { put: Put { record, guard }, call });
                     }
                     Some(Step::Remove(record)) => {
@@ -358,8 +359,7 @@ impl Actor {
         let ours = &self.lineage;
         if !puts.is_empty() {
             self.batches += 1;
-            let conditional = self.capabilities.conditional_writes.is_offered();
-            self.operations.push(operations::put(session.clone(), epoch, puts, ours.clone(), limit, conditional));
+            self.operations.push(operations::put(session.clone(), epoch, puts, ours.clone(), limit));
         }
         if !removes.is_empty() {
             self.batches += 1;

@@ -27,7 +27,7 @@ impl Caller {
     }
 
     /// Nobody waits for this call any more: its future was dropped, or it was answered with an error. From here on no attempt of it makes a further
-    /// step where writes are conditional, so that nothing is claimed over a successor who came after it (R6).
+    /// step, so that nothing is claimed over a successor who came after it (R6).
     pub(super) fn leave(&self) {
         self.gone.store(true, Ordering::Release);
         self.attempt.wake();

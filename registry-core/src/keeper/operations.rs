@@ -32,10 +32,10 @@ pub(super) enum Done {
     Ended(Result<(), StoreError>),
 }
 
-/// A put, and the call that it is made for.
+/// A put, and the call that it is made for, with its caller where the attempt ends when that one leaves.
 pub(super) struct Write {
     pub(super) put: Put,
-    pub(super) call: Option<(CallId, Arc<Caller>)>,
+    pub(super) call: Option<(CallId, Option<Arc<Caller>>)>,
 }
 
 pub(super) struct PutDone {
@@ -56,20 +56,16 @@ pub(super) fn renew(session: Arc<dyn Session>, epoch: Epoch, due: Vec<Record>, l
     })
 }
 
-/// Writes entries. With `conditional` writes the attempt is given up with its caller; without, a request that was sent could arrive after the
-/// next one, so that the attempt is seen through to its end.
 pub(super) fn put(
     session: Arc<dyn Session>,
     epoch: Epoch,
     batch: Vec<Write>,
     ours: Lineage,
     limit: Duration,
-    conditional: bool,
 ) -> Operation {
     Box::pin(async move {
         let (puts, calls): (Vec<Put>, Vec<_>) = batch.into_iter().map(|write| (write.put, write.call)).unzip();
-        let callers = calls.iter().flatten().filter(|_| conditional);
-        let callers: Vec<Arc<Caller>> = callers.map(|(_, caller)| caller.clone()).collect();
+        let callers: Vec<Arc<Caller>> = calls.iter().flatten().filter_map(|(_, caller)| caller.clone()).collect();
         let written = limited(limit, while_all_wait(&callers, session.put(&puts, &ours))).await;
         let given_up = || StoreError::new(ErrorKind::TimedOut, "given up with a call that was sent along");
         let results = per_entry(written.and_then(|written| written.ok_or_else(given_up)), puts.len());

@@ -287,10 +287,11 @@ impl Slot {
         at == self.unseen.len()
     }
 
-    /// The caller of the `register` under way.
-    pub(super) fn caller(&self, id: CallId) -> Option<(CallId, Arc<Caller>)> {
+    /// The caller of the `register` under way, whose attempt it ends when it leaves. Where writes are not `conditional` it is left alone: an attempt that is
+    /// cut short could arrive after the next one and undo it (R1).
+    pub(super) fn caller(&self, id: CallId, conditional: bool) -> Option<(CallId, Option<Arc<Caller>>)> {
         match &self.call.as_ref()?.kind {
-            CallKind::Register(_, caller) => Some((id, caller.clone())),
+            CallKind::Register(_, caller) => Some((id, Some(caller.clone()).filter(|_| conditional))),
             _ => None,
         }
     }

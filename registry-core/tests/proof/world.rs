@@ -405,12 +405,6 @@ impl Entry {
         }
     }
 
-    /// Whether it is `info`, field by field.
-    pub(crate) fn says(&self, info: &Info) -> bool {
-        let wanted = Instance::from(info);
-        *self.instance == wanted
-    }
-
     /// The same entry, hanging on a session.
     pub(crate) fn of_session(self, client: ClientId, session: SessionId) -> Self {
         Self { owner: Some(client), session: Some(session), ..self }

@@ -23,7 +23,7 @@ impl Past {
         let of_caller = |entry: &Entry| entry.owner == Some(call.client);
         match &call.op {
             Op::Register(info) => {
-                let said = |entry: &Entry| of_caller(entry) && entry.says(info);
+                let said = |entry: &Entry| of_caller(entry) && *entry.instance == *info;
                 if stands.is_some_and(|entry| said(entry) && entry.healthy) {
                     return Ok(());
                 }

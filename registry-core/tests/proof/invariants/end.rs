@@ -43,7 +43,7 @@ impl Past {
                 (_, false) => broken("L3", format!("{key} of handle {owner:?} stands in the way of those who want it")),
             };
         };
-        if !entry.says(info) {
+        if *entry.instance != **info {
             let (has, wants) = (entry.instance.weight(), info.weight());
             return broken("L3", format!("{key} of handle {} has weight {has} instead of {wants}", holder.0));
         }
