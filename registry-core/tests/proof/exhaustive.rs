@@ -102,12 +102,12 @@ macro_rules! profiles {
 
             #[test]
             fn a_request_that_arrives_late() {
-                every_schedule($profile, Fault::ALL[6]);
+                every_schedule($profile, Fault::LATE);
             }
 
             #[test]
             fn a_request_that_arrives_long_after() {
-                every_schedule($profile, Fault::ALL[7]);
+                every_schedule($profile, Fault::LONG_AFTER);
             }
 
             #[test]

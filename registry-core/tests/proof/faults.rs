@@ -35,18 +35,11 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// Every kind, for exhaustive schedules: one late arrival before an attempt is tried again, one long after.
-    pub(crate) const ALL: [Self; 9] = [
-        Self::LoseSession,
-        Self::Fail,
-        Self::FailUnsure,
-        Self::FailApplied,
-        Self::Hang,
-        Self::HangApplied,
-        Self::Late(Duration::from_millis(2_100)),
-        Self::Late(Duration::from_millis(7_300)),
-        Self::DropCall,
-    ];
+    /// It arrives when the attempt has been given up and tried again.
+    pub(crate) const LATE: Self = Self::Late(Duration::from_millis(2_100));
+
+    /// It arrives when the call has ended, and others may have been made.
+    pub(crate) const LONG_AFTER: Self = Self::Late(Duration::from_millis(7_300));
 }
 
 /// How a handle is cut off.
@@ -103,6 +96,8 @@ struct Line {
     plan: Option<(u64, Fault)>,
     /// One request in so many meets a random fault; 0 for none.
     one_in: u32,
+    /// So many more meet one at once.
+    burst: u32,
     cut: Option<Cut>,
     random: fastrand::Rng,
 }
@@ -116,7 +111,7 @@ impl Client {
         Arc::new(Self {
             id: ClientId(id),
             world,
-            line: Mutex::new(Line { requests: 0, plan: None, one_in: 0, cut: None, random }),
+            line: Mutex::new(Line { requests: 0, plan: None, one_in: 0, burst: 0, cut: None, random }),
             drop_call: Notify::new(),
             line_changed: Notify::new(),
             live: AtomicUsize::new(0),
@@ -255,12 +250,23 @@ impl Client {
 }
 
 impl Line {
+    /// Troubles come in bursts: two faults in a row are what undoes a repair.
     fn random_fault(&mut self) -> Option<Fault> {
-        if self.one_in == 0 || self.random.u32(0..self.one_in) > 0 {
+        if self.one_in == 0 {
             return None;
         }
-        let late = Duration::from_millis(self.random.u64(100..12_000));
-        Some(match self.random.u8(0..8) {
+        let random = &mut self.random;
+        if self.burst > 0 {
+            self.burst -= 1;
+        } else if random.u32(0..self.one_in) > 0 {
+            return None;
+        } else {
+            self.burst = [0, 0, 0, 1, 2, 5][random.usize(..6)];
+        }
+        // Before an attempt is given up, just when it is tried again, and long after.
+        let late = [100..2_000, 1_990..2_100, 2_100..12_000][random.usize(..3)].clone();
+        let late = Duration::from_millis(random.u64(late));
+        Some(match random.u8(0..8) {
             0 => Fault::LoseSession,
             1 => Fault::Fail,
             2 => Fault::FailUnsure,

@@ -9,6 +9,7 @@
 //! | `scenarios` | what users do in the exhaustive schedules |
 //! | `invariants` | what must be true of a run, clause by clause |
 //! | `exhaustive` | every fault at every request of every scenario |
+//! | `leaks` | what is left of a handle that was closed or dropped |
 //! | `random` | seeded random schedules |
 
 #![allow(
@@ -21,6 +22,7 @@
 mod exhaustive;
 mod faults;
 mod invariants;
+mod leaks;
 mod profiles;
 mod random;
 mod runtime;

@@ -17,7 +17,7 @@ use crate::sim::{Op, Sim, info};
 use crate::world::Availability;
 
 /// How many schedules run by default.
-const SCHEDULES: u64 = 12_000;
+const SCHEDULES: u64 = 10_000;
 
 /// On so many threads.
 const THREADS: usize = 2;

@@ -292,10 +292,11 @@ impl Sim {
         }
         if bound != Bound::Recovery {
             tokio::time::sleep(AUDITED - RECOVERY).await;
+            self.judge_displaced()?;
             self.past().judge_end()?;
         }
         // Watches have the grace of W4 on top, and what they lag behind.
-        tokio::time::sleep(TTL + RECOVERY).await;
+        tokio::time::sleep(TTL + Duration::from_secs(1)).await;
         let past = self.past();
         if !past.is_quiet_for(TTL) {
             let what = format!("the world still changes long after the last fault, {bound:?}");

@@ -27,6 +27,9 @@ pub(crate) const RECOVERY: Duration = Duration::from_millis(5_000 + 2_000 + 2_00
 /// The longest audit interval, jitter included, and the recovery of what it finds.
 pub(crate) const AUDITED: Duration = Duration::from_millis(13_200 + 9_200);
 
+/// By when a displaced owner knows: the longest audit interval, and one attempt.
+const LEARNT: Duration = Duration::from_millis(13_200 + 2_000);
+
 /// A fault planned for one request of one handle.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
@@ -268,6 +271,29 @@ impl Sim {
                     let what = format!("handle {} says {said:?} of {key} instead of {expected:?}", member.client.id.0);
                     return Err(Violation { clause: "L6", what });
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// R7: whether each handle whose identity another one has held for longer than an audit interval says so.
+    pub(crate) fn judge_displaced(&self) -> Judged {
+        let past = self.past();
+        for (member, key) in
+            self.members.iter().flat_map(|member| past.keys().into_iter().map(move |key| (member, key)))
+        {
+            let (Some(handle), client) = (&member.handle, member.client.id) else { continue };
+            let last = past.history.iter().rev().find(|event| event.key == key);
+            let by_other = last.filter(|event| event.at + LEARNT <= past.now);
+            let by_other = by_other.and_then(|event| event.after.as_ref()).filter(|entry| entry.healthy);
+            let displaced = by_other.is_some_and(|entry| entry.owner.is_some_and(|owner| owner != client));
+            if !displaced || past.wanted(client, &key, past.now).is_none() {
+                continue;
+            }
+            let status = handle.registrations().into_iter().find(|status| *status.key == *key.as_str());
+            if status.is_none_or(|status| status.state != RegistrationState::Displaced) {
+                let what = format!("handle {} does not know that it was displaced at {key}", client.0);
+                return Err(Violation { clause: "R7", what });
             }
         }
         Ok(())

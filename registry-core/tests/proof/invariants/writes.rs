@@ -131,12 +131,12 @@ impl Past {
         }
     }
 
-    /// Whether the victim wrote its entry after the request was sent, or within the round trip of the check before it.
+    /// Whether the victim wrote its entry, or healed it, after the request was sent, or within the round trip of the check before it.
     fn raced(&self, event: &Event, victim: ClientId, sent: Instant) -> bool {
         let round_trip = Duration::from_millis(10);
         let mine = |past: &&Event| past.key == event.key && past.at <= event.at && past.after.is_some();
         let written = self.history.iter().rev().filter(mine).find(|past| {
-            past.before.as_ref().is_none_or(|entry| entry.owner != Some(victim))
+            past.before.as_ref().is_none_or(|entry| entry.owner != Some(victim) || !entry.healthy)
                 && past.after.as_ref().is_some_and(|entry| entry.owner == Some(victim))
         });
         written.is_some_and(|past| past.at + round_trip >= sent)

@@ -46,7 +46,7 @@ enum Told {
 }
 
 /// How long a poll of the blind profile waits for news.
-const POLL: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_secs(3);
 
 impl SimView {
     pub(super) async fn open(profile: Profile, client: Arc<Client>, service: &ServiceName) -> Result<Self, StoreError> {
@@ -129,6 +129,15 @@ impl SimView {
         Err(more.unwrap_or(never).min(if self.profile == Profile::Blind { self.poll_until } else { never }))
     }
 
+    /// Whether something happened just as the store went away, and is told in the same breath, as a stream does.
+    fn has_last_words(&self) -> bool {
+        let state = self.client.world.lock();
+        let now = Instant::now();
+        let unseen = state.history.get(self.seen..).unwrap_or_default();
+        let mine = unseen.iter().any(|event| event.at == now && event.key.as_str().starts_with(&self.prefix));
+        self.profile == Profile::Atomic && self.client.cut().is_none() && !self.hung && mine
+    }
+
     fn is_over(&self) -> bool {
         let state = self.client.world.lock();
         let gone = state.epoch != self.epoch || state.availability == Availability::Down;
@@ -142,7 +151,7 @@ impl View for SimView {
         let client = self.client.clone();
         loop {
             let news = client.world.news();
-            if self.is_over() {
+            if self.is_over() && !self.has_last_words() {
                 return Err(StoreError::unreachable("the view was cut off"));
             }
             let wake = match self.turn() {
