@@ -12,7 +12,8 @@ use registry_etcd::{Client, Options};
 
 use crate::plan::{Call, Fault, HANDLES, OWNERS, Plan, What, info, own_port};
 
-const PREFIX: &str = "rounds";
+/// Of all keys.
+pub(crate) const PREFIX: &str = "rounds";
 
 /// What an owner wants, by address.
 pub(crate) type Wanted = BTreeMap<String, Info>;
