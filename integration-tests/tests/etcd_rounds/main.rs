@@ -8,6 +8,8 @@
 //!
 //! Needs what `scripts/test-all.sh` brings up; otherwise it shows as ignored.
 
+#![expect(clippy::print_stderr, reason = "the seed must be seen also when a round hangs")]
+
 mod judge;
 mod plan;
 mod stage;
@@ -47,7 +49,7 @@ fn a_seed_repeats_its_schedule() -> Result<(), Failed> {
 fn random_rounds() -> Result<(), String> {
     let rounds = number("REGISTRY_TEST_ROUNDS")?.unwrap_or(SHORT);
     let seed = number("REGISTRY_TEST_SEED")?.unwrap_or_else(|| fastrand::u64(..));
-    println!("{rounds} rounds; REGISTRY_TEST_SEED={seed} repeats the schedule");
+    eprintln!("{rounds} rounds; REGISTRY_TEST_SEED={seed} repeats the schedule");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(|error| error.to_string())?.block_on(run(seed, rounds))
 }
@@ -57,7 +59,7 @@ async fn run(seed: u64, rounds: u64) -> Result<(), String> {
     let mut stage = Stage::open().await.map_err(|error| format!("seed {seed}, before the first round: {error}"))?;
     for round in 0..rounds {
         let plan = Plan::new(seed, round);
-        println!("round {round}: {:?}", plan.fault);
+        eprintln!("round {round}: {:?}", plan.fault);
         if let Err(reason) = play(&mut stage, &plan, round).await {
             let log = stage.log.borrow().join("\n  ");
             return Err(format!("seed {seed}, round {round}: {reason}\n{plan:#?}\nwhat happened:\n  {log}"));

@@ -12,7 +12,8 @@ use registry_etcd::{Client, Options};
 
 use crate::plan::{Call, Fault, HANDLES, OWNERS, Plan, What, info, own_port};
 
-const PREFIX: &str = "rounds";
+/// Of all keys.
+pub(crate) const PREFIX: &str = "rounds";
 
 /// What an owner wants, by address.
 pub(crate) type Wanted = BTreeMap<String, Info>;
@@ -153,7 +154,9 @@ impl Stage {
         let record = self.codec().encode(&info(own_port(owner, 1), 1))?;
         let lease = self.entries().await?.get(&record.key().to_string()).map(|entry| entry.lease);
         match lease {
-            Some(lease) => drop(self.door().await?.lease_revoke(lease).await?),
+            Some(lease) => {
+                self.door().await?.lease_revoke(lease).await?;
+            }
             None => self.note(format!("owner {owner} has no lease to revoke")),
         }
         Ok(())
@@ -165,7 +168,7 @@ impl Stage {
         Ok(())
     }
 
-    fn note(&self, what: String) {
+    fn note(&self, what: impl std::fmt::Display) {
         self.log.borrow_mut().push(format!("{:>7.2} s {what}", self.began.elapsed().as_secs_f64()));
     }
 
