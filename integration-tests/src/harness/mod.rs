@@ -1,14 +1,18 @@
 //! The suite's harnesses for the stores, with servers that cases break, and how they are run where a store may be missing.
 
 pub mod etcd;
+mod link;
+mod pool;
+mod spy;
 
 use std::io::Write as _;
 use std::process::exit;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use registry_conformance::{Harness, Suite};
+use registry_conformance::{Harness, HookError, Suite};
 
+use crate::bench::BenchError;
 use crate::environment::Availability;
 
 /// The main function of a test with `harness = false`: the suite on a store, when that is available; otherwise its cases show as ignored,
@@ -34,4 +38,10 @@ pub fn run(harness: impl Harness, availability: Availability) -> ! {
 
 fn missing(case: &str, reason: Result<String, String>) -> Trial {
     Trial::ignorable_test(case, move || reason.map(Completion::ignored_with).map_err(Failed::from))
+}
+
+impl From<BenchError> for HookError {
+    fn from(error: BenchError) -> Self {
+        Self(error.to_string())
+    }
 }

@@ -10,39 +10,32 @@ use registry_core::{Info, ServiceName};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::stand::{Link, Stand};
-use super::{EtcdBench, encode};
+use super::encode;
+use super::stand::EtcdStand;
 use crate::bench;
-use crate::proxy::{Direction, Fault};
-
-/// Within what time delayed bytes are delivered once nothing holds them.
-const DELIVERED: Duration = Duration::from_secs(5);
+use crate::harness::link::Link;
+use crate::harness::pool::Pool;
 
 /// Within what time a client has noticed that its connection was reset.
 const NOTICED: Duration = Duration::from_millis(50);
 
 /// The hooks of one namespace.
 pub(super) struct EtcdHooks {
-    bench: Arc<EtcdBench>,
+    pool: Arc<Pool<EtcdStand>>,
     namespace: String,
 }
 
 impl EtcdHooks {
-    pub(super) fn new(bench: Arc<EtcdBench>, namespace: &str) -> Self {
-        Self { bench, namespace: namespace.to_owned() }
+    pub(super) fn new(pool: Arc<Pool<EtcdStand>>, namespace: &str) -> Self {
+        Self { pool, namespace: namespace.to_owned() }
     }
 
-    async fn stand(&self) -> Result<Arc<Stand>, HookError> {
-        Ok(self.bench.stand(&self.namespace).await?)
+    async fn stand(&self) -> Result<Arc<EtcdStand>, HookError> {
+        Ok(self.pool.stand(&self.namespace).await?)
     }
 
     async fn link(&self, handle: HandleId) -> Result<Arc<Link>, HookError> {
         Ok(self.stand().await?.link(handle).await?)
-    }
-
-    async fn set(&self, handle: HandleId, fault: Fault) -> Result<(), HookError> {
-        self.link(handle).await?.proxy.set(fault);
-        Ok(())
     }
 
     async fn put(&self, key: String, value: Vec<u8>, keep_lease: bool) -> Result<(), HookError> {
@@ -115,27 +108,22 @@ impl Hooks for EtcdHooks {
     }
 
     async fn cut(&self, handle: HandleId) -> Result<(), HookError> {
-        self.set(handle, Fault::Lose(Direction::Both)).await
+        self.link(handle).await?.cut();
+        Ok(())
     }
 
     async fn heal(&self, handle: HandleId) -> Result<(), HookError> {
-        let link = self.link(handle).await?;
-        link.proxy.heal();
-        let delivered = async {
-            while link.proxy.counts().waiting > 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let delivered = tokio::time::timeout(DELIVERED, delivered).await;
-        delivered.map_err(|_| HookError(format!("delayed bytes are not delivered within {DELIVERED:?}")))
+        self.link(handle).await?.heal().await
     }
 
     async fn lose_answers(&self, handle: HandleId) -> Result<(), HookError> {
-        self.set(handle, Fault::Lose(Direction::ToClient)).await
+        self.link(handle).await?.lose_answers();
+        Ok(())
     }
 
     async fn delay_writes(&self, handle: HandleId) -> Result<(), HookError> {
-        self.set(handle, Fault::Hold(Direction::ToServer)).await
+        self.link(handle).await?.delay_writes();
+        Ok(())
     }
 
     async fn overtake(&self, handle: HandleId) -> Result<(), HookError> {
@@ -234,8 +222,6 @@ impl Hooks for EtcdHooks {
     }
 
     async fn requests(&self, handle: HandleId) -> Result<u64, HookError> {
-        let counts = self.link(handle).await?.proxy.counts();
-        // What is sent while the server is down ends with the connection.
-        Ok(counts.messages + counts.refused)
+        Ok(self.link(handle).await?.requests())
     }
 }

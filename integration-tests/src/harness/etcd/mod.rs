@@ -2,22 +2,21 @@
 
 mod door;
 mod hooks;
-mod spy;
 mod stand;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use registry_conformance::{ConnectRequest, Credentials, Harness, HookError, Hooks};
+use registry_conformance::{ConnectRequest, Credentials, Harness, Hooks};
 use registry_core::store::{Capabilities, Store as _};
 use registry_core::{Error, ErrorKind, Handle, ServiceRegistry};
 use registry_etcd::{Client, Material, Options, Secret};
-use tokio::sync::OnceCell;
 
 use self::hooks::EtcdHooks;
-use self::spy::Spy;
-use self::stand::Stand;
+use self::stand::EtcdStand;
+use super::pool::Pool;
+use super::spy::Spy;
 use crate::bench::BenchError;
 
 /// What etcd does not know as a password; not to be shown either.
@@ -26,7 +25,7 @@ const WRONG_PASSWORD: &str = "simsalabim-90d3";
 /// Connects the suite with `registry-etcd`. Servers go from case to case; there are as many as cases run at once.
 #[derive(Debug, Default)]
 pub struct EtcdHarness {
-    bench: Arc<EtcdBench>,
+    pool: Arc<Pool<EtcdStand>>,
 }
 
 impl EtcdHarness {
@@ -52,7 +51,7 @@ impl Harness for EtcdHarness {
 
     async fn connect(&self, request: ConnectRequest) -> Result<Box<dyn ServiceRegistry>, Error> {
         let broken = |error: BenchError| Error::new(ErrorKind::Other, "connect", error.to_string());
-        let stand = self.bench.stand(&request.namespace).await.map_err(broken)?;
+        let stand = self.pool.stand(&request.namespace).await.map_err(broken)?;
         let link = stand.link(request.handle).await.map_err(broken)?;
         let password = match request.credentials {
             Credentials::Bad => WRONG_PASSWORD,
@@ -62,12 +61,12 @@ impl Harness for EtcdHarness {
             .with_prefix(&request.namespace)
             .with_user(door::user(request.handle.0), Material::Inline(Secret::new(password)));
         let client = options.with_handle(request.options.clone()).client()?;
-        let store = Spy { client, sessions: link.sessions.clone() };
+        let store = Spy { store: client, sessions: link.sessions.clone() };
         Ok(Box::new(Handle::open(Arc::new(store), request.options).await?))
     }
 
     fn hooks(&self, namespace: &str) -> Option<Arc<dyn Hooks>> {
-        Some(Arc::new(EtcdHooks::new(self.bench.clone(), namespace)))
+        Some(Arc::new(EtcdHooks::new(self.pool.clone(), namespace)))
     }
 
     fn isolated_stores(&self) -> bool {
@@ -79,72 +78,8 @@ impl Harness for EtcdHarness {
     }
 
     async fn finish(&self, namespace: &str) {
-        self.bench.finish(namespace).await;
+        self.pool.finish(namespace).await;
     }
-}
-
-impl From<BenchError> for HookError {
-    fn from(error: BenchError) -> Self {
-        Self(error.to_string())
-    }
-}
-
-type Place = Arc<OnceCell<Arc<Stand>>>;
-
-/// The servers: those of cases that run, by namespace, and those that wait for the next case.
-#[derive(Default)]
-struct EtcdBench {
-    taken: Mutex<Vec<(String, Place)>>,
-    idle: Mutex<Vec<Arc<Stand>>>,
-}
-
-impl EtcdBench {
-    /// The server of a namespace and of those whose names begin like it. The first who asks waits until it has started.
-    async fn stand(&self, namespace: &str) -> Result<Arc<Stand>, BenchError> {
-        let place = self.place(namespace);
-        let start = async || {
-            let idle = lock(&self.idle).pop();
-            match idle {
-                Some(stand) => Ok(stand),
-                None => Stand::start().await.map(Arc::new),
-            }
-        };
-        place.get_or_try_init(start).await.cloned()
-    }
-
-    fn place(&self, namespace: &str) -> Place {
-        let mut taken = lock(&self.taken);
-        let shares = |other: &str| {
-            let (short, long) = if other.len() < namespace.len() { (other, namespace) } else { (namespace, other) };
-            long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-        };
-        if let Some((_, place)) = taken.iter().find(|(other, _)| shares(other)) {
-            return place.clone();
-        }
-        let place = Place::default();
-        taken.push((namespace.to_owned(), place.clone()));
-        place
-    }
-
-    async fn finish(&self, namespace: &str) {
-        let place = self.place(namespace);
-        lock(&self.taken).retain(|(_, other)| !Arc::ptr_eq(other, &place));
-        let Some(stand) = place.get() else { return };
-        // A server that a case left dead or frozen is removed by dropping it.
-        if stand.clean().await.is_ok() {
-            lock(&self.idle).push(stand.clone());
-        }
-    }
-}
-
-impl std::fmt::Debug for EtcdBench {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EtcdBench").field("idle", &lock(&self.idle).len()).finish_non_exhaustive()
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Key and value of an entry in a namespace.

@@ -1,11 +1,10 @@
-//! The adapter's store, with a note of each session that it opens.
+//! An adapter's store, with a note of each session that it opens.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use registry_core::store::{Capabilities, Found, OpenRequest, Record, Session, SessionId, Store, StoreError, View};
 use registry_core::{Info, InvalidField, ServiceName};
-use registry_etcd::Client;
 
 /// The sessions of one handle, the present one last.
 #[derive(Clone, Debug, Default)]
@@ -21,37 +20,37 @@ impl Sessions {
     }
 }
 
-/// Passes everything on. etcd does not tell which client a lease belongs to; the session's id does.
-pub(super) struct Spy {
-    pub(super) client: Client,
+/// Passes everything on. A server does not tell which client a session belongs to; the session's id does.
+pub(super) struct Spy<S> {
+    pub(super) store: S,
     pub(super) sessions: Sessions,
 }
 
 #[async_trait]
-impl Store for Spy {
+impl<S: Store> Store for Spy<S> {
     fn capabilities(&self) -> Capabilities {
-        self.client.capabilities()
+        self.store.capabilities()
     }
 
     fn check_service(&self, service: &ServiceName) -> Result<(), InvalidField> {
-        self.client.check_service(service)
+        self.store.check_service(service)
     }
 
     fn encode(&self, info: &Info) -> Result<Record, InvalidField> {
-        self.client.encode(info)
+        self.store.encode(info)
     }
 
     async fn open(&self, request: OpenRequest) -> Result<Arc<dyn Session>, StoreError> {
-        let session = self.client.open(request).await?;
+        let session = self.store.open(request).await?;
         self.sessions.add(session.id());
         Ok(session)
     }
 
     async fn list(&self, service: &ServiceName) -> Result<Vec<Found>, StoreError> {
-        self.client.list(service).await
+        self.store.list(service).await
     }
 
     async fn view(&self, service: &ServiceName, attempt: u32) -> Result<Box<dyn View>, StoreError> {
-        self.client.view(service, attempt).await
+        self.store.view(service, attempt).await
     }
 }
