@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use registry_core::store::{
     Capabilities, Found, JsonRecord, Key, OpenRequest, Record, Session, Store, StoreError, View,
 };
-use registry_core::{Info, InvalidField, MAX_ENTRY, ServiceName};
+use registry_core::{Info, InvalidField, ServiceName};
 
 use crate::config::Config;
 use crate::entries;
@@ -39,14 +39,7 @@ impl Store for Client {
 
     fn encode(&self, info: &Info) -> Result<Record, InvalidField> {
         let key = format!("{}{}", self.prefix.folder(info.service()), info.address());
-        let value = JsonRecord::encode(info);
-        let size = key.len() + value.len();
-        if size > MAX_ENTRY {
-            let field = if info.payload_codec().len() > MAX_ENTRY / 2 { "payload_codec" } else { "tags" };
-            return Err(InvalidField::new(field, format!("the entry would have {size} bytes"))
-                .with_limit(format!("at most {MAX_ENTRY} bytes an entry, key included")));
-        }
-        Ok(Record::new(Key::new(key), value, info))
+        Record::fitting(Key::new(key), JsonRecord::encode(info), info)
     }
 
     async fn open(&self, request: OpenRequest) -> Result<Arc<dyn Session>, StoreError> {
@@ -67,6 +60,8 @@ impl Store for Client {
 
 #[cfg(test)]
 mod tests {
+    use registry_core::MAX_ENTRY;
+
     use super::*;
     use crate::Options;
 

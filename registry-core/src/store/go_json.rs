@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::ser::Formatter;
 
-use super::Malformed;
+use super::{Malformed, from_unix_millis, unix_millis};
 use crate::address::Address;
 use crate::info::{DEFAULT_WEIGHT, Info, MAX_ENTRY};
 use crate::instance::Instance;
@@ -79,7 +79,7 @@ impl JsonRecord {
             weight: i64::from(info.weight()),
             tags: Some(info.tags().clone()).filter(|tags| !tags.is_empty()),
             payload_codec: info.payload_codec().to_owned(),
-            start_time: info.start_time().map(milliseconds),
+            start_time: info.start_time().map(unix_millis),
             warm_up: info.warm_up().as_millis() as u64,
         };
         to_go_json(&record).expect("invariant: strings, numbers and a map with string keys are JSON")
@@ -103,23 +103,16 @@ impl JsonRecord {
         Ok(Instance::new(service.clone(), address)
             .with_payload_codec(record.payload_codec)
             .with_weight(weight)
-            .with_start_time(record.start_time.and_then(time))
+            .with_start_time(record.start_time.and_then(from_unix_millis))
             .with_warm_up(Duration::from_millis(record.warm_up))
             .with_tags(record.tags.unwrap_or_default()))
     }
 }
 
-fn milliseconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
-}
-
-/// A time that is past what this platform can represent is no time.
-fn time(ms: u64) -> Option<SystemTime> {
-    UNIX_EPOCH.checked_add(Duration::from_millis(ms))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
 
     fn text(info: &Info) -> String {

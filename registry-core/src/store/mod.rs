@@ -24,6 +24,7 @@
 mod capabilities;
 mod error;
 mod go_json;
+mod millis;
 mod poll;
 
 use std::fmt;
@@ -35,9 +36,10 @@ use async_trait::async_trait;
 pub use self::capabilities::{Capabilities, Renewal, Support};
 pub use self::error::{Applied, SessionError, StoreError, WriteError};
 pub use self::go_json::{JsonRecord, MAX_RECORD, to_go_json};
+pub use self::millis::{from_unix_millis, unix_millis};
 pub use self::poll::PollView;
 use crate::error::{ErrorKind, InvalidField};
-use crate::info::Info;
+use crate::info::{Info, MAX_ENTRY};
 use crate::instance::Instance;
 use crate::name::ServiceName;
 
@@ -259,6 +261,21 @@ impl Record {
     /// The entry of `info`: `value` under `key`.
     pub fn new(key: Key, value: impl Into<Arc<[u8]>>, info: &Info) -> Self {
         Self { key, value: value.into(), info: Arc::new(info.clone()) }
+    }
+
+    /// The same, refused when key and value together are past [`MAX_ENTRY`](crate::MAX_ENTRY) bytes (clause V1).
+    ///
+    /// # Errors
+    /// The field that is to blame: `payload_codec` when that alone is most of it, else `tags`.
+    pub fn fitting(key: Key, value: impl Into<Arc<[u8]>>, info: &Info) -> Result<Self, InvalidField> {
+        let record = Self::new(key, value, info);
+        let size = record.key.as_str().len() + record.value.len();
+        if size <= MAX_ENTRY {
+            return Ok(record);
+        }
+        let field = if info.payload_codec().len() > MAX_ENTRY / 2 { "payload_codec" } else { "tags" };
+        let limit = format!("at most {MAX_ENTRY} bytes an entry, key included");
+        Err(InvalidField::new(field, format!("the entry would have {size} bytes")).with_limit(limit))
     }
 
     /// Where it stands. One identity has one key, and one key one identity.
