@@ -8,6 +8,7 @@ mod bench;
 mod connecting;
 mod entries;
 mod handles;
+mod owners;
 mod secured;
 mod sessions;
 mod views;
@@ -16,7 +17,14 @@ use libtest_mimic::Arguments;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let tests =
-        [entries::tests(), sessions::tests(), views::tests(), connecting::tests(), handles::tests(), secured::tests()];
+    let tests = [
+        entries::tests(),
+        sessions::tests(),
+        views::tests(),
+        connecting::tests(),
+        handles::tests(),
+        owners::tests(),
+        secured::tests(),
+    ];
     libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit();
 }
