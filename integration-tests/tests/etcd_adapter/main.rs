@@ -8,6 +8,7 @@ mod bench;
 mod connecting;
 mod entries;
 mod handles;
+mod outages;
 mod owners;
 mod secured;
 mod sessions;
@@ -23,6 +24,7 @@ fn main() {
         views::tests(),
         connecting::tests(),
         handles::tests(),
+        outages::tests(),
         owners::tests(),
         secured::tests(),
     ];
