@@ -10,6 +10,7 @@ mod entries;
 mod handles;
 mod outages;
 mod owners;
+mod plaintext;
 mod secured;
 mod sessions;
 mod views;
@@ -26,6 +27,7 @@ fn main() {
         handles::tests(),
         outages::tests(),
         owners::tests(),
+        plaintext::tests(),
         secured::tests(),
     ];
     libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit();

@@ -36,23 +36,23 @@ fn folder() -> PathBuf {
     variable("REGISTRY_TEST_SECURED").into()
 }
 
-fn certificate(name: &str) -> Material {
+pub(crate) fn certificate(name: &str) -> Material {
     Material::File(folder().join("certificates").join(name))
 }
 
-fn text(name: &str) -> String {
+pub(crate) fn text(name: &str) -> String {
     fs::read_to_string(folder().join(name)).unwrap().trim_end().to_owned()
 }
 
-fn password(user: &str) -> Material {
+pub(crate) fn password(user: &str) -> Material {
     Material::File(folder().join("passwords").join(user))
 }
 
-fn trusting() -> Tls {
+pub(crate) fn trusting() -> Tls {
     Tls::new().with_ca(certificate("ca.pem"))
 }
 
-fn with_identity(name: &str) -> Tls {
+pub(crate) fn with_identity(name: &str) -> Tls {
     trusting().with_identity(certificate(&format!("{name}.pem")), certificate(&format!("{name}.key")))
 }
 
@@ -66,7 +66,7 @@ fn on_mutual_tls(bench: &Bench, tls: Tls) -> Options {
     options(bench, "REGISTRY_TEST_ETCD_AUTH", tls)
 }
 
-fn options(bench: &Bench, server: &str, tls: Tls) -> Options {
+pub(crate) fn options(bench: &Bench, server: &str, tls: Tls) -> Options {
     let mut options = bench.options().with_tls(tls);
     options.endpoints = vec![variable(server)];
     options
