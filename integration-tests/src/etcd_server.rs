@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use crate::bench::{self, BenchError};
 use crate::containers::{Container, docker};
-use crate::environment;
+use crate::environment::Backend;
 
 /// Within what time a server must answer after it was started.
 const STARTS: Duration = Duration::from_secs(60);
@@ -22,7 +22,7 @@ const TRIES: u32 = 5;
 
 /// One etcd node in a container of its own: killed, frozen or wiped, it disturbs nobody else. Its address stays the same through all that.
 ///
-/// It starts in about half a second, of the image that [`environment::etcd_image`] names, and is removed with its data when this is dropped
+/// It starts in about half a second, of the image that [`Backend::image`] names, and is removed with its data when this is dropped
 /// or the process ends.
 #[derive(Debug)]
 pub struct EtcdServer {
@@ -37,7 +37,7 @@ impl EtcdServer {
     /// # Errors
     /// When no image is named or no container can be started.
     pub async fn start() -> Result<Self, BenchError> {
-        let image = environment::etcd_image().map_err(BenchError::new)?;
+        let image = Backend::Etcd.image().map_err(BenchError::new)?;
         let mut tries = 0;
         let (container, port) = loop {
             let port = free_port()?;
