@@ -14,8 +14,10 @@
 #   - the official images; where they cannot be pulled, stand-ins built from Debian packages, under names of their own (local/etcd:…).
 #
 # Environment:
-#   ETCD_IMAGE                                   another image
-#   ETCD_PORT, ETCD_TLS_PORT, ETCD_AUTH_PORT     ports on 127.0.0.1; by default those of docker-compose.yml, or the next that are free
+#   ETCD_IMAGE, ZOOKEEPER_IMAGE, CONSUL_IMAGE    other images
+#   ETCD_PORT, ETCD_TLS_PORT, ETCD_AUTH_PORT,    ports on 127.0.0.1; by default those of docker-compose.yml, or the next that are free
+#   ZOOKEEPER_PORT,
+#   CONSUL_PORT, CONSUL_TLS_PORT, CONSUL_AUTH_PORT
 #   PULL_LIMIT                                   seconds that a pull may take (180)
 #   COMPOSE_PROJECT_NAME                         prefix of the containers' names; by default derived from this folder's name
 set -euo pipefail
@@ -28,6 +30,8 @@ here=$(dirname "${BASH_SOURCE[0]}")
 . "$here/lib/secured.sh"
 . "$here/images/rootfs.sh"
 . "$here/images/etcd.sh"
+. "$here/images/zookeeper.sh"
+. "$here/images/consul.sh"
 
 # Two checkouts on one machine get in each other's way neither by name nor by port.
 : "${COMPOSE_PROJECT_NAME:=registry-$(basename "$root" | tr '[:upper:]' '[:lower:]' | tr -cd 'a-z0-9-')}"
@@ -44,17 +48,23 @@ choose_port() {
     export "$1=$port"
 }
 
+# The ports and where looking for free ones begins.
+first_ports=(
+    ETCD_PORT=2379 ETCD_TLS_PORT=2381 ETCD_AUTH_PORT=2382
+    ZOOKEEPER_PORT=2181
+    CONSUL_PORT=8500 CONSUL_TLS_PORT=8501 CONSUL_AUTH_PORT=8502
+)
+
 # Ports are chosen when the containers are made, and kept as long as they stand.
 choose_ports() {
-    if [ -n "$(container_of etcd)" ] && [ -s "$ports" ]; then
-        load_ports
-        return
-    fi
-    choose_port ETCD_PORT 2379
-    choose_port ETCD_TLS_PORT 2381
-    choose_port ETCD_AUTH_PORT 2382
-    local name
-    for name in ETCD_PORT ETCD_TLS_PORT ETCD_AUTH_PORT; do echo "$name=${!name}"; done >"$ports"
+    local entry name
+    if [ -n "$(container_of etcd)" ] && [ -s "$ports" ]; then load_ports; fi
+    for entry in "${first_ports[@]}"; do
+        name=${entry%=*}
+        choose_port "$name" "${entry#*=}"
+        echo "$name=${!name}"
+    done >"$ports.new"
+    mv "$ports.new" "$ports"
 }
 
 load_ports() {
@@ -107,10 +117,13 @@ up() {
     images
     bash "$here/certificates.sh" "$secured"
     choose_ports
+    export_tokens
     shown up in_compose up -d
     wait_healthy
     shown users-etcd-tls set_up_users etcd-tls
     shown users-etcd-auth set_up_users etcd-auth
+    shown tokens-consul-tls set_up_tokens consul-tls
+    shown tokens-consul-auth set_up_tokens consul-auth
     say "up and healthy: $(services | tr '\n' ' ')"
     unlock
 }
@@ -139,7 +152,13 @@ env_lines() {
 REGISTRY_TEST_ETCD=http://127.0.0.1:${ETCD_PORT:-2379}
 REGISTRY_TEST_ETCD_TLS=https://127.0.0.1:${ETCD_TLS_PORT:-2381}
 REGISTRY_TEST_ETCD_AUTH=https://127.0.0.1:${ETCD_AUTH_PORT:-2382}
-REGISTRY_TEST_ETCD_IMAGE=$(image_names | head -n 1)
+REGISTRY_TEST_ETCD_IMAGE=$(image_of etcd)
+REGISTRY_TEST_ZOOKEEPER=127.0.0.1:${ZOOKEEPER_PORT:-2181}
+REGISTRY_TEST_ZOOKEEPER_IMAGE=$(image_of zookeeper)
+REGISTRY_TEST_CONSUL=http://127.0.0.1:${CONSUL_PORT:-8500}
+REGISTRY_TEST_CONSUL_TLS=https://127.0.0.1:${CONSUL_TLS_PORT:-8501}
+REGISTRY_TEST_CONSUL_AUTH=https://127.0.0.1:${CONSUL_AUTH_PORT:-8502}
+REGISTRY_TEST_CONSUL_IMAGE=$(image_of consul)
 REGISTRY_TEST_SECURED=$secured
 LINES
 }

@@ -4,19 +4,20 @@
 #   scripts/certificates.sh [FOLDER]         .cache/secured by default
 #
 #   certificates/ca.pem                      signs the server and the clients below
-#   certificates/server.{pem,key}            for 127.0.0.1 and etcd.test, and for no other name: `localhost` is the wrong host
+#   certificates/server.{pem,key}            for 127.0.0.1, etcd.test and consul.test, and for no other name: `localhost` is the wrong host
 #   certificates/client.{pem,key}            what a client presents
 #   certificates/client-rotated.{pem,key}    the client's next pair, from the same authority
 #   certificates/other-ca.pem                an authority that the server knows nothing of
 #   certificates/other-client.{pem,key}      signed by it, so refused
 #   passwords/{root,registry,reader,stranger}   of etcd's users; scripts/lib/secured.sh says what each may do
+#   tokens/{root,registry,reader,stranger}      the same for Consul
 #
 # All of it is made up here and worth nothing elsewhere.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 
 folder=${1:-$cache/secured}
-mkdir -p "$folder/certificates" "$folder/passwords"
+mkdir -p "$folder"/{certificates,passwords,tokens}
 cd "$folder"
 have openssl || apt_install "certificates are made with openssl" openssl
 
@@ -43,7 +44,7 @@ make_certificates() {
     authority ca "test authority"
     authority other-ca "another test authority"
     # etcd's own gateway presents the server's certificate to itself as a client's.
-    issue ca server server 'extendedKeyUsage=serverAuth,clientAuth\nsubjectAltName=IP:127.0.0.1,DNS:etcd.test'
+    issue ca server server 'extendedKeyUsage=serverAuth,clientAuth\nsubjectAltName=IP:127.0.0.1,DNS:etcd.test,DNS:consul.test'
     issue ca client client "$client"
     issue ca client-rotated client "$client"
     issue other-ca other-client client "$client"
@@ -60,5 +61,7 @@ make_certificates() {
     fi
     for user in root registry reader stranger; do
         [ -s "passwords/$user" ] || openssl rand -hex 12 >"passwords/$user"
+        # Consul wants the form of a UUID.
+        [ -s "tokens/$user" ] || openssl rand -hex 16 | sed -E 's/(.{8})(.{4})(.{4})(.{4})/\1-\2-\3-\4-/' >"tokens/$user"
     done
 )

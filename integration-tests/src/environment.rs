@@ -3,9 +3,12 @@
 //! | variable | |
 //! |---|---|
 //! | `REGISTRY_TEST_ETCD` | URL of an etcd without users that tests share; they do it no harm |
-//! | `REGISTRY_TEST_ETCD_IMAGE` | the image to start more servers of, which tests kill, freeze and wipe |
+//! | `REGISTRY_TEST_ZOOKEEPER` | host and port of a ZooKeeper, likewise |
+//! | `REGISTRY_TEST_CONSUL` | URL of a Consul agent without tokens, likewise |
+//! | `REGISTRY_TEST_ETCD_IMAGE`, `…_ZOOKEEPER_IMAGE`, `…_CONSUL_IMAGE` | the images to start more servers of, which tests kill, freeze and wipe |
 //! | `REGISTRY_TEST_ETCD_TLS`, `REGISTRY_TEST_ETCD_AUTH` | URLs of an etcd with users and TLS, and of one with mutual TLS |
-//! | `REGISTRY_TEST_SECURED` | the folder with their certificates and passwords, see `scripts/certificates.sh` |
+//! | `REGISTRY_TEST_CONSUL_TLS`, `REGISTRY_TEST_CONSUL_AUTH` | URLs of a Consul agent with tokens and TLS, and of one with mutual TLS |
+//! | `REGISTRY_TEST_SECURED` | the folder with their certificates, passwords and tokens, see `scripts/certificates.sh` |
 //! | `REGISTRY_TEST_REQUIRE` | stores that must be there, as `etcd,consul`: without them tests fail instead of showing as ignored |
 
 use std::env;
@@ -19,6 +22,10 @@ use std::time::Duration;
 pub enum Backend {
     /// etcd without users.
     Etcd,
+    /// ZooKeeper.
+    Zookeeper,
+    /// Consul without tokens.
+    Consul,
 }
 
 /// Whether tests that need a store can run.
@@ -37,6 +44,8 @@ impl Backend {
     pub fn name(self) -> &'static str {
         match self {
             Self::Etcd => "etcd",
+            Self::Zookeeper => "zookeeper",
+            Self::Consul => "consul",
         }
     }
 
@@ -47,6 +56,20 @@ impl Backend {
     pub fn url(self) -> Result<String, String> {
         variable(match self {
             Self::Etcd => "REGISTRY_TEST_ETCD",
+            Self::Zookeeper => "REGISTRY_TEST_ZOOKEEPER",
+            Self::Consul => "REGISTRY_TEST_CONSUL",
+        })
+    }
+
+    /// The image to start servers of.
+    ///
+    /// # Errors
+    /// A sentence that says what is missing.
+    pub fn image(self) -> Result<String, String> {
+        variable(match self {
+            Self::Etcd => "REGISTRY_TEST_ETCD_IMAGE",
+            Self::Zookeeper => "REGISTRY_TEST_ZOOKEEPER_IMAGE",
+            Self::Consul => "REGISTRY_TEST_CONSUL_IMAGE",
         })
     }
 
@@ -58,14 +81,6 @@ impl Backend {
     }
 }
 
-/// The image to start etcd servers of.
-///
-/// # Errors
-/// A sentence that says what is missing.
-pub fn etcd_image() -> Result<String, String> {
-    variable("REGISTRY_TEST_ETCD_IMAGE")
-}
-
 /// The secured etcd servers: with TLS, and with mutual TLS, both with users.
 ///
 /// # Errors
@@ -74,7 +89,15 @@ pub fn secured_etcd() -> Result<(String, String), String> {
     Ok((variable("REGISTRY_TEST_ETCD_TLS")?, variable("REGISTRY_TEST_ETCD_AUTH")?))
 }
 
-/// A file of the secured servers, such as `certificates/ca.pem` or `passwords/registry`.
+/// The secured Consul agents: with TLS, and with mutual TLS, both with tokens.
+///
+/// # Errors
+/// A sentence that says what is missing.
+pub fn secured_consul() -> Result<(String, String), String> {
+    Ok((variable("REGISTRY_TEST_CONSUL_TLS")?, variable("REGISTRY_TEST_CONSUL_AUTH")?))
+}
+
+/// A file of the secured servers, such as `certificates/ca.pem`, `passwords/registry` or `tokens/registry`.
 ///
 /// # Errors
 /// A sentence that says what is missing.

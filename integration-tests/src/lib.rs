@@ -15,13 +15,15 @@ mod etcd_server;
 mod eventually;
 mod owner_process;
 mod proxy;
+mod server;
 
 pub use self::bench::BenchError;
 pub use self::containers::{Container, docker};
-pub use self::etcd_server::EtcdServer;
+pub use self::etcd_server::{Etcd, EtcdServer};
 pub use self::eventually::{eventually, never};
 pub use self::owner_process::OwnerProcess;
 pub use self::proxy::{Counts, Direction, Fault, FaultProxy};
+pub use self::server::{Kind, Server};
 
 /// The programs of the README, as doc tests.
 #[cfg(doctest)]

@@ -21,8 +21,17 @@ unpack() {
     for file in $files; do
         dpkg-deb --fsys-tarfile "$file" | tar -x -C "$folder" --keep-directory-symlink \
             --exclude='./usr/share/doc/*' --exclude='./usr/share/man/*' --exclude='./usr/share/locale/*' \
-            --exclude='./usr/share/lintian/*' --exclude='./usr/share/info/*' --exclude='./usr/share/bash-completion/*' \
+            --exclude='./usr/share/lintian/*' --exclude='./usr/share/info/*' --exclude='./usr/share/maven-repo/*' --exclude='./usr/share/bash-completion/*' \
             --exclude='./usr/lib/systemd/*' --exclude='./lib/systemd/*' --exclude='*/gconv/*'
+    done
+}
+
+# with_busybox <folder>: the small commands that health checks and entry points use, without a shell's packages.
+with_busybox() {
+    local folder=$1 command
+    unpack "$folder" busybox-static
+    for command in $("$folder/usr/bin/busybox" --list); do
+        [ -e "$folder/usr/bin/$command" ] || ln -s busybox "$folder/usr/bin/$command"
     done
 }
 

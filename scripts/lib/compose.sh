@@ -28,13 +28,14 @@ compose() {
     say "compose: ${compose_command[*]} $("${compose_command[@]}" version --short)"
 }
 
-# in_compose <arguments…>: compose on the project's file, all profiles on.
+# in_compose <arguments…>: compose on the project's file, with the secured services.
 in_compose() {
     [ ${#compose_command[@]} -gt 0 ] || compose_find || die "no compose: run scripts/backends.sh compose first"
     COMPOSE_PROFILES=secured "${compose_command[@]}" --project-directory "$root" --file "$root/docker-compose.yml" "$@"
 }
 
-services() { in_compose config --services; }
+# What is brought up: members of clusters are for trying things by hand. Compose v1 lists services of every profile.
+services() { in_compose config --services | grep -v -- '-[0-9]$'; }
 
 # container_of <service>: the id of its container, if there is one. By label, which takes a tenth of what asking compose does.
 container_of() {

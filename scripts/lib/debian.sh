@@ -2,9 +2,9 @@
 # Sourced. A private apt for one Debian suite: packages are downloaded and unpacked under .cache, nothing is installed.
 # It never touches /etc/apt, dpkg's state or its lock. The mirror is the one that this machine's own apt uses.
 
-# The suite that the stand-ins and the compose plugin come from: the newest stable one, whatever this machine runs.
+# The suite that the stand-ins and the compose plugin come from: the newest stable one, whatever this machine runs. A package that is only in another
+# one is had with `debian_suite=… debian_packages …`.
 debian_suite=trixie
-debian=$cache/debian/$debian_suite
 debian_keys=/usr/share/keyrings/debian-archive-keyring.gpg
 
 # Prints the mirror of this machine's own suite.
@@ -15,7 +15,12 @@ debian_mirror() {
         awk -v suite="$codename" '$1 == suite && $2 == "main" { print $3; found = 1; exit } END { exit !found }'
 }
 
+# Where the private world of the suite is.
+debian_folder() { echo "$cache/debian/$debian_suite"; }
+
 private_apt() {
+    local debian
+    debian=$(debian_folder)
     # Hooks of the machine's own configuration (cleaning, caches) are not for this private world.
     apt-get -q -o Dir::Etc::sourcelist="$debian/sources.list" -o Dir::Etc::sourceparts=/dev/null \
         -o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null \
@@ -26,6 +31,8 @@ private_apt() {
 }
 
 debian_prepare() {
+    local debian
+    debian=$(debian_folder)
     if compgen -G "$debian/lists/*_Packages*" >/dev/null; then return; fi
     local mirror
     have apt-get && have dpkg-deb || die "stand-ins are made of Debian packages, and this machine has no apt-get and dpkg-deb"
@@ -40,7 +47,8 @@ debian_prepare() {
 
 # debian_packages <package…>: downloads those that are not there yet, and prints the files' paths.
 debian_packages() {
-    local package wanted=()
+    local package debian wanted=()
+    debian=$(debian_folder)
     for package; do
         compgen -G "$debian/packages/${package}_*.deb" >/dev/null || wanted+=("$package")
     done
