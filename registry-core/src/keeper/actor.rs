@@ -58,8 +58,10 @@ pub(super) struct Actor {
     /// Batches in flight.
     pub(super) batches: usize,
     ready: VecDeque<Key>,
-    /// Entries whose renewal is due.
-    pub(super) beats_due: Vec<Key>,
+    /// Entries whose renewal is due, the one that waits longest first.
+    pub(super) beats_due: VecDeque<Key>,
+    /// Renewals of entries in flight.
+    pub(super) beats: usize,
     schedule: BTreeSet<(Instant, Key)>,
     ended: bool,
 }
@@ -91,7 +93,8 @@ impl Actor {
             operations: FuturesUnordered::new(),
             batches: 0,
             ready: VecDeque::new(),
-            beats_due: Vec::new(),
+            beats_due: VecDeque::new(),
+            beats: 0,
             schedule: BTreeSet::new(),
             ended: false,
             board,
@@ -174,7 +177,9 @@ impl Actor {
                 if slot.beat_at.is_some_and(|at| at <= now) {
                     // Until the answer is there, and for a whole turn if none comes, nothing is due.
                     slot.beat_at = self.link.up().map(|up| now + up.interval * 2);
-                    self.beats_due.push(key.clone());
+                    if !std::mem::replace(&mut slot.beat_due, true) {
+                        self.beats_due.push_back(key.clone());
+                    }
                 }
                 self.expire_calls(&key, now);
                 self.touch(&key);
@@ -290,16 +295,29 @@ impl Actor {
         self.start_beats();
     }
 
-    /// Renews the entries that are due, each at its own phase and at most once at a time.
+    /// Renews the entries that are due, each at its own phase and at most once at a time. While the store does not answer they wait: the session alone asks
+    /// whether it is back, once a handle and not once an entry (L5), and then all of them have their turn, a few batches at a time.
     fn start_beats(&mut self) {
-        let Some(up) = self.link.up() else { return };
-        let (session, epoch, limit) = (up.session.clone(), up.epoch, up.renew_limit(self.options.attempt_timeout));
-        let due: Vec<Record> = std::mem::take(&mut self.beats_due)
-            .into_iter()
-            .filter_map(|key| self.slots.get(&key)?.wanted.as_ref().map(|wanted| wanted.record.clone()))
-            .collect();
-        for batch in due.chunks(self.capabilities.max_batch.max(1)) {
-            self.operations.push(operations::renew(session.clone(), epoch, batch.to_vec(), limit));
+        let Some(up) = self.link.up().filter(|up| !up.silent) else { return };
+        let (session, epoch, limit) = (up.session.clone(), up.epoch, up.beat_limit());
+        let answered_by = Instant::now() + up.interval * 2;
+        let (max_batch, max_in_flight) = (self.capabilities.max_batch.max(1), self.capabilities.max_in_flight.max(1));
+        while self.beats < max_in_flight && !self.beats_due.is_empty() {
+            let mut batch = Vec::new();
+            while batch.len() < max_batch {
+                let Some(key) = self.beats_due.pop_front() else { break };
+                let Some(slot) = self.slots.get_mut(&key) else { continue };
+                slot.beat_due = false;
+                // What was withdrawn or displaced meanwhile is not renewed.
+                let (Some(wanted), Some(_)) = (&slot.wanted, slot.beat_at) else { continue };
+                batch.push(wanted.record.clone());
+                slot.beat_at = Some(answered_by);
+                self.touch(&key);
+            }
+            if !batch.is_empty() {
+                self.beats += 1;
+                self.operations.push(operations::renew(session.clone(), epoch, batch, limit));
+            }
         }
     }
 

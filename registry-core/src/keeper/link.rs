@@ -107,6 +107,12 @@ impl Up {
         attempt_timeout.min(self.interval.max(Duration::from_millis(100)))
     }
 
+    /// How long the renewal of an entry may take: until its next one would be due, and no less. A store that stalls, as Consul's agents do while a leader is
+    /// elected, carries it out as soon as it can; one sent anew would only come later.
+    pub(super) fn beat_limit(&self) -> Duration {
+        self.interval.max(Duration::from_millis(100))
+    }
+
     /// Renews now rather than at the next turn: something else failed.
     pub(super) fn suspect(&mut self) {
         if !self.failing && !self.suspected {

@@ -27,6 +27,7 @@ impl Actor {
             Ok(session) => {
                 self.epoch = Epoch(self.epoch.0 + 1);
                 self.batches = 0;
+                self.beats = 0;
                 self.fencing = false;
                 self.fence_refused = false;
                 self.lineage.add(session.id());
@@ -68,6 +69,7 @@ impl Actor {
         if !self.link.is_at(epoch) {
             return;
         }
+        self.beats = self.beats.saturating_sub(usize::from(beat));
         match result {
             Ok(keys) => {
                 metrics::renewed("ok");
@@ -149,6 +151,7 @@ impl Actor {
         let mut standing = 0;
         for slot in self.slots.values_mut() {
             slot.beat_at = None;
+            slot.beat_due = false;
             slot.look = false;
             // Whether it was removed with the session, or outlives it, or somebody took it: the next write or removal tells.
             if slot.believed != Believed::Nothing {

@@ -151,6 +151,8 @@ pub(super) struct Slot {
     pub(super) not_before: Option<Instant>,
     /// When its entry is to be renewed, where entries are renewed one by one.
     pub(super) beat_at: Option<Instant>,
+    /// It waits among those whose renewal is due.
+    pub(super) beat_due: bool,
     pub(super) backoff: Backoff,
     pub(super) last_error: Option<Trouble>,
     /// Whether the present registration has stood before.
@@ -176,6 +178,7 @@ impl Slot {
             linger_until: None,
             not_before: None,
             beat_at: None,
+            beat_due: false,
             backoff: Backoff::new(backoff_cap),
             last_error: None,
             stood: false,

@@ -1,5 +1,6 @@
 //! The keeper against a store in a map, in paused time. What races and faults do to it is proved in `tests/proof`.
 
+mod beats;
 mod hostile;
 
 use std::collections::HashMap;

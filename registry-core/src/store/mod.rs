@@ -85,8 +85,10 @@ pub trait Store: Send + Sync + 'static {
 
 /// One lease, session or agent connection: all entries of one owner hang on it.
 ///
-/// Methods are called concurrently, but never two of `put`, `remove` and `inspect` for one key at a time; a renewal may overlap them. Core never sends more than [`Capabilities::max_batch`] entries in a batch, nor
-/// an empty one. `ours` always contains this session's own id. A session that the store has given up answers [`WriteError::SessionLost`] or
+/// Methods are called concurrently, but never two of `put`, `remove` and `inspect` for one key at a time, nor two renewals of one key. A renewal may overlap
+/// any of the others, also for the same key: its answer may be long in coming, and none of them waits for it. So a renewal must never create what it does
+/// not find, nor keep alive what it has not lately seen to be this owner's. Core never sends more than [`Capabilities::max_batch`] entries in a batch, nor an
+/// empty one, but for the renewal of the session itself. `ours` always contains this session's own id. A session that the store has given up answers [`WriteError::SessionLost`] or
 /// [`SessionError::Lost`], whichever operation it is told by.
 ///
 /// Dropping the value without [`end`](Self::end) is a crash: nothing of
@@ -114,8 +116,9 @@ pub trait Session: Send + Sync {
     /// When the store did not answer, or the session is lost.
     async fn inspect(&self, records: &[Record], ours: &Lineage) -> Result<Vec<Standing>, SessionError>;
 
-    /// Keeps the session alive, or, with [`Renewal::Entry`], the entries that are due. Called each TTL/3. Returns the keys that somebody should
-    /// look at, because the store does not know them any more or holds another owner's entry; an adapter that tells the same through
+    /// Keeps the session alive; with [`Renewal::Entry`] the entries that are due, each every TTL/3 at a phase of its own, while an empty list only asks
+    /// whether the session stands (when there are no entries, and after a failure). Returns the keys that somebody should look at, because the store does
+    /// not know them any more or holds another owner's entry; an adapter that tells the same through
     /// [`signal`](Self::signal) need not.
     ///
     /// # Errors

@@ -1,0 +1,17 @@
+//! The Consul adapter, operation by operation, on a real agent.
+//!
+//! `REGISTRY_TEST_CONSUL` names it (`http://127.0.0.1:8500`). Without it the tests show as ignored, or, with `REGISTRY_TEST_REQUIRE=consul`, fail.
+
+#![expect(clippy::unwrap_used, reason = "a test ends by panicking")]
+
+mod bench;
+mod door;
+mod entries;
+
+use libtest_mimic::Arguments;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let tests = [entries::tests()];
+    libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit();
+}
