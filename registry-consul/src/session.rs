@@ -254,3 +254,6 @@ impl fmt::Debug for ConsulSession {
         f.debug_struct("ConsulSession").field("owner", &self.owner).field("id", &self.id).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

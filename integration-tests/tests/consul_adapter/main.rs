@@ -7,11 +7,12 @@
 mod bench;
 mod door;
 mod entries;
+mod views;
 
 use libtest_mimic::Arguments;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let tests = [entries::tests()];
+    let tests = [entries::tests(), views::tests()];
     libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit();
 }
