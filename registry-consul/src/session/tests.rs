@@ -182,3 +182,19 @@ async fn a_registration_whose_pass_fails_may_stand() {
         "{failed:?}"
     );
 }
+
+#[tokio::test]
+async fn a_ttl_that_ran_out_is_of_a_dead_handle_and_of_a_go_server_that_lives() {
+    let expired = r#"[{"CheckID": "service:demo:10.0.0.5:80", "Status": "critical", "Output": "TTL expired"}]"#;
+    for (meta, standing) in [(r#"{"owner": "another"}"#, Standing::Unowned), ("null", Standing::Foreign)] {
+        let bench = Bench::new().await;
+        bench.say_standing(meta, expired);
+        assert_eq!(bench.session.inspect(&[bench.record()], &bench.lineage).await.unwrap(), [standing], "{meta}");
+        bench.say_standing(meta, expired);
+        bench.agent.say(500, None, "enough");
+        let restored = bench.put(Guard::AbsentOrOurs).await;
+        let overwrites = bench.asked().contains(&REGISTER.to_owned());
+        assert_eq!(matches!(restored, Err(WriteError::Foreign)), standing == Standing::Foreign, "{restored:?}");
+        assert_eq!(overwrites, standing == Standing::Unowned);
+    }
+}
