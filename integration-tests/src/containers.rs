@@ -1,7 +1,9 @@
 //! Containers through the `docker` command, which every machine with an engine has; a call takes about 25 ms.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::process::{Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::process::{Child, Command};
@@ -55,7 +57,7 @@ impl Container {
         arguments: impl IntoIterator<Item = S>,
     ) -> Result<Self, BenchError> {
         let name = name.into();
-        let remover = remover(name.clone()).await?;
+        let remover = remover("read -r _; exec docker rm --force --volumes \"$0\"", name.clone()).await?;
         let container = Self { name, _remover: remover };
         container.run_anew(arguments).await?;
         Ok(container)
@@ -146,12 +148,77 @@ impl Container {
     }
 }
 
+/// A network of this test alone, that leads nowhere else. It is removed when this is dropped, or when the process ends, however it ends.
+#[derive(Debug)]
+pub struct Network {
+    name: String,
+    /// The first three bytes of its addresses.
+    prefix: [u8; 3],
+    /// Removes the network when its standard input ends.
+    _remover: Child,
+}
+
+impl Network {
+    /// Makes one; `purpose` is a part of its name.
+    ///
+    /// # Errors
+    /// When no addresses are free.
+    pub async fn start(purpose: &str) -> Result<Self, BenchError> {
+        const TRIES: u32 = 20;
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let mut last = None;
+        for _ in 0..TRIES {
+            // Processes begin at different places.
+            let number = std::process::id().wrapping_mul(31).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+            let [low, high, ..] = number.to_le_bytes();
+            let (name, prefix) =
+                (format!("registry-test-{purpose}-{}-{high}-{low}", std::process::id()), [10, high, low]);
+            let subnet = format!("{}.{}.{}.0/24", prefix[0], prefix[1], prefix[2]);
+            let create = ["network", "create", "--internal", "--label", "registry-test", "--subnet", &subnet, &name];
+            match docker(create).await {
+                Ok(_) => {
+                    // Its containers go at the same moment, and it can only go after them.
+                    let script = "read -r _; for _ in $(seq 100); do docker network rm \"$0\" && exit; sleep 0.1; done";
+                    let remover = remover(script, name.clone()).await?;
+                    return Ok(Self { name, prefix, _remover: remover });
+                }
+                // Somebody else has these addresses.
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.expect("invariant: it was tried"))
+    }
+
+    /// An address on it. Hosts below 10 may belong to the engine.
+    pub fn address(&self, host: u8) -> Ipv4Addr {
+        let [first, second, third] = self.prefix;
+        Ipv4Addr::new(first, second, third, host)
+    }
+
+    /// Connects a container, running or not, which then has this address.
+    ///
+    /// # Errors
+    /// When it is connected, or the address is taken.
+    pub async fn connect(&self, container: &Container, host: u8) -> Result<(), BenchError> {
+        let address = self.address(host).to_string();
+        docker(["network", "connect", "--ip", &address, &self.name, container.name()]).await.map(drop)
+    }
+
+    /// Ends [`connect`](Self::connect): what was on its way is lost.
+    ///
+    /// # Errors
+    /// When it is not connected.
+    pub async fn disconnect(&self, container: &Container) -> Result<(), BenchError> {
+        docker(["network", "disconnect", &self.name, container.name()]).await.map(drop)
+    }
+}
+
 /// A child that waits for the end of its standard input, which comes when this process drops it or ends in whatever way, and then removes
-/// the container. A group of its own keeps a Ctrl-C away from it.
-async fn remover(name: String) -> Result<Child, BenchError> {
+/// what is named `$0` in the script. A group of its own keeps a Ctrl-C away from it.
+async fn remover(script: &'static str, name: String) -> Result<Child, BenchError> {
     let spawned = bench::on_bench(async move {
         let mut command = Command::new("sh");
-        command.args(["-c", "read -r _; exec docker rm --force --volumes \"$0\"", &name]);
+        command.args(["-c", script, &name]);
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         command.spawn()
     });

@@ -1,5 +1,5 @@
 //! The conformance suite run on every adapter, and what belongs to no single crate: servers in containers that a test can kill, freeze and wipe
-//! ([`EtcdServer`]), a TCP proxy that breaks links ([`FaultProxy`]), owners in processes of their own ([`OwnerProcess`]), and
+//! ([`EtcdServer`], [`ZooKeeperServer`], [`ZooKeeperEnsemble`]), a TCP proxy that breaks links ([`FaultProxy`]), owners in processes of their own ([`OwnerProcess`]), and
 //! the stores' harnesses built of them ([`harness`]).
 //!
 //! `scripts/test-all.sh` brings up what these need and says so through environment variables ([`environment`]); without them, tests of a
@@ -16,14 +16,16 @@ mod eventually;
 mod owner_process;
 mod proxy;
 mod server;
+mod zookeeper;
 
 pub use self::bench::BenchError;
-pub use self::containers::{Container, docker};
+pub use self::containers::{Container, Network, docker};
 pub use self::etcd_server::{Etcd, EtcdServer};
 pub use self::eventually::{eventually, never};
 pub use self::owner_process::OwnerProcess;
 pub use self::proxy::{Counts, Direction, Fault, FaultProxy};
 pub use self::server::{Kind, Server};
+pub use self::zookeeper::{Acl, Node, ZooKeeperDoor, ZooKeeperEnsemble, ZooKeeperServer, Zookeeper};
 
 /// The programs of the README, as doc tests.
 #[cfg(doctest)]

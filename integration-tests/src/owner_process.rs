@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use registry_core::Info;
+use registry_core::store::unix_millis;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
@@ -25,9 +27,27 @@ impl OwnerProcess {
     /// # Errors
     /// When the program cannot be started: `cargo build -p integration-tests --bins` makes it.
     pub async fn start(url: &str, service: &str, address: &str) -> Result<Self, BenchError> {
+        Self::spawn(vec![url.to_owned(), service.to_owned(), address.to_owned()]).await
+    }
+
+    /// Starts one that announces this instance, field by field, on the store that `url` names.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn announcing(url: &str, info: &Info) -> Result<Self, BenchError> {
+        let mut arguments = vec![url.to_owned(), info.service().to_string(), info.address().as_str().to_owned()];
+        arguments.push(format!("weight={}", info.weight()));
+        arguments.push(format!("payload_codec={}", info.payload_codec()));
+        arguments.push(format!("warm_up={}", info.warm_up().as_millis()));
+        arguments.extend(info.start_time().map(|start| format!("start_time={}", unix_millis(start))));
+        arguments.extend(info.tags().iter().map(|(key, value)| format!("tag.{key}={value}")));
+        Self::spawn(arguments).await
+    }
+
+    async fn spawn(arguments: Vec<String>) -> Result<Self, BenchError> {
         let mut command = Command::new(program()?);
         // In a group of its own a frozen owner is ended by the system when the test has died without a word.
-        command.args([url, service, address]).kill_on_drop(true).process_group(0);
+        command.args(arguments).kill_on_drop(true).process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let spawned = bench::on_bench(async move { command.spawn() }).await;
         let mut child = spawned.map_err(|error| BenchError::new(format!("registry-owner: {error}")))?;

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use registry_core::ServiceName;
@@ -12,8 +11,8 @@ use registry_core::store::{StoreError, View, ViewChange};
 use crate::entries;
 use crate::transport::{Changes, Event, Failure, Transport};
 
-/// How old the knowledge may be that we are permitted to read: etcd checks it when a watch is created, and never again.
-const PERMISSION_CHECK: Duration = Duration::from_secs(4);
+/// Every how many probes we ask whether we are still permitted to read: etcd checks it when a watch is created, and never again.
+const PERMISSION_CHECK: u32 = 4;
 
 /// A view of one service: the watch is armed first, then everything is read.
 ///
@@ -28,8 +27,8 @@ pub(crate) struct EtcdView {
     queue: VecDeque<ViewChange>,
     /// The revision of the full list: changes up to it are in it.
     listed: i64,
-    /// When we were last seen to be permitted to read.
-    permitted: Instant,
+    /// Probes since the watch was created.
+    probes: u32,
 }
 
 impl EtcdView {
@@ -41,7 +40,7 @@ impl EtcdView {
         }
         let entries = listed.entries.iter().filter_map(|stored| entries::found(&service, &folder, stored));
         let queue = VecDeque::from([ViewChange::Full(entries.collect())]);
-        Ok(Self { transport, service, folder, changes, queue, listed: listed.revision, permitted: Instant::now() })
+        Ok(Self { transport, service, folder, changes, queue, listed: listed.revision, probes: 0 })
     }
 
     fn change(&self, event: &Event) -> Option<ViewChange> {
@@ -71,9 +70,9 @@ impl View for EtcdView {
 
     async fn probe(&mut self) -> Result<(), StoreError> {
         self.changes.ask().await?;
-        if self.permitted.elapsed() >= PERMISSION_CHECK {
+        self.probes = self.probes.wrapping_add(1);
+        if self.probes.is_multiple_of(PERMISSION_CHECK) {
             self.transport.check_readable(&self.folder).await?;
-            self.permitted = Instant::now();
         }
         Ok(())
     }

@@ -8,6 +8,9 @@ mod bench;
 mod connecting;
 mod entries;
 mod handles;
+mod outages;
+mod owners;
+mod plaintext;
 mod secured;
 mod sessions;
 mod views;
@@ -16,7 +19,16 @@ use libtest_mimic::Arguments;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let tests =
-        [entries::tests(), sessions::tests(), views::tests(), connecting::tests(), handles::tests(), secured::tests()];
+    let tests = [
+        entries::tests(),
+        sessions::tests(),
+        views::tests(),
+        connecting::tests(),
+        handles::tests(),
+        outages::tests(),
+        owners::tests(),
+        plaintext::tests(),
+        secured::tests(),
+    ];
     libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit();
 }

@@ -8,40 +8,25 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use etcd_client::{Certificate, ConnectOptions, Identity, Permission, TlsOptions};
-use libtest_mimic::Trial;
 use registry_core::ErrorKind;
 use registry_core::store::{Guard, SessionError, Store};
 use registry_etcd::{Material, Options, Registry, Resolver, Secret, Tls, connect};
 
-use crate::bench::{self, Bench, Body, Outcome, Owner, eventually, info};
+use crate::bench::{Bench, Outcome, Owner, eventually, info, tests};
 
-pub(crate) fn tests() -> Vec<Trial> {
-    let tests: [(&str, Body); 10] = [
-        ("tls_and_a_user_are_enough", |bench| Box::pin(tls_and_a_user_are_enough(bench))),
-        ("mutual_tls_and_a_user_are_enough", |bench| Box::pin(mutual_tls_and_a_user_are_enough(bench))),
-        ("what_is_wrong_with_tls_is_said", |bench| Box::pin(what_is_wrong_with_tls_is_said(bench))),
-        ("what_is_wrong_with_the_user_is_said", |bench| Box::pin(what_is_wrong_with_the_user_is_said(bench))),
-        ("a_role_that_may_not_write_or_read_is_denied", |bench| {
-            Box::pin(a_role_that_may_not_write_or_read_is_denied(bench))
-        }),
-        ("a_token_that_is_not_valid_any_more_is_renewed", |bench| {
-            Box::pin(a_token_that_is_not_valid_any_more_is_renewed(bench))
-        }),
-        ("a_rotated_password_file_is_picked_up", |bench| Box::pin(a_rotated_password_file_is_picked_up(bench))),
-        ("a_rotated_certificate_is_picked_up_by_the_next_session", |bench| {
-            Box::pin(a_rotated_certificate_is_picked_up_by_the_next_session(bench))
-        }),
-        ("a_role_for_one_service_fences_by_ending_its_lease", |bench| {
-            Box::pin(a_role_for_one_service_fences_by_ending_its_lease(bench))
-        }),
-        ("a_watcher_whose_permission_is_revoked_is_told", |bench| {
-            Box::pin(a_watcher_whose_permission_is_revoked_is_told(bench))
-        }),
-    ];
-    let variables =
-        ["REGISTRY_TEST_ETCD", "REGISTRY_TEST_ETCD_TLS", "REGISTRY_TEST_ETCD_AUTH", "REGISTRY_TEST_SECURED"];
-    tests.into_iter().map(|(name, body)| bench::trial_on(&variables, &format!("secured::{name}"), body)).collect()
-}
+tests![
+    "REGISTRY_TEST_ETCD", "REGISTRY_TEST_ETCD_TLS", "REGISTRY_TEST_ETCD_AUTH", "REGISTRY_TEST_SECURED" =>
+    tls_and_a_user_are_enough,
+    mutual_tls_and_a_user_are_enough,
+    what_is_wrong_with_tls_is_said,
+    what_is_wrong_with_the_user_is_said,
+    a_role_that_may_not_write_or_read_is_denied,
+    a_token_that_is_not_valid_any_more_is_renewed,
+    a_rotated_password_file_is_picked_up,
+    a_rotated_certificate_is_picked_up_by_the_next_session,
+    a_role_for_one_service_fences_by_ending_its_lease,
+    a_watcher_whose_permission_is_revoked_is_told,
+];
 
 fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_default()
@@ -51,23 +36,23 @@ fn folder() -> PathBuf {
     variable("REGISTRY_TEST_SECURED").into()
 }
 
-fn certificate(name: &str) -> Material {
+pub(crate) fn certificate(name: &str) -> Material {
     Material::File(folder().join("certificates").join(name))
 }
 
-fn text(name: &str) -> String {
+pub(crate) fn text(name: &str) -> String {
     fs::read_to_string(folder().join(name)).unwrap().trim_end().to_owned()
 }
 
-fn password(user: &str) -> Material {
+pub(crate) fn password(user: &str) -> Material {
     Material::File(folder().join("passwords").join(user))
 }
 
-fn trusting() -> Tls {
+pub(crate) fn trusting() -> Tls {
     Tls::new().with_ca(certificate("ca.pem"))
 }
 
-fn with_identity(name: &str) -> Tls {
+pub(crate) fn with_identity(name: &str) -> Tls {
     trusting().with_identity(certificate(&format!("{name}.pem")), certificate(&format!("{name}.key")))
 }
 
@@ -81,7 +66,7 @@ fn on_mutual_tls(bench: &Bench, tls: Tls) -> Options {
     options(bench, "REGISTRY_TEST_ETCD_AUTH", tls)
 }
 
-fn options(bench: &Bench, server: &str, tls: Tls) -> Options {
+pub(crate) fn options(bench: &Bench, server: &str, tls: Tls) -> Options {
     let mut options = bench.options().with_tls(tls);
     options.endpoints = vec![variable(server)];
     options

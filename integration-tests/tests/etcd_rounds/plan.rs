@@ -30,7 +30,10 @@ pub(crate) enum Fault {
     Reset(usize),
     Latency(usize, Duration),
     KillAndRestart,
+    KillAndRestartEmpty,
     FreezeBeyondTtl,
+    /// The link of a handle is cut; meanwhile etcd forgets what changed.
+    CutAndCompact(usize),
     RevokeLease(usize),
     WipeEntries,
     ForeignPut(u16),
@@ -69,7 +72,7 @@ impl Fault {
         let handle = rng.usize(..HANDLES);
         let owner = rng.usize(..OWNERS);
         let port = port(rng, owner);
-        match rng.u8(..10) {
+        match rng.u8(..12) {
             0 => Self::Lose(handle, Direction::Both),
             1 => Self::Lose(handle, Direction::ToClient),
             2 => Self::Reset(handle),
@@ -79,7 +82,22 @@ impl Fault {
             6 => Self::RevokeLease(owner),
             7 => Self::WipeEntries,
             8 => Self::ForeignPut(port),
+            9 => Self::KillAndRestartEmpty,
+            10 => Self::CutAndCompact(handle),
             _ => Self::ForeignDelete(port),
+        }
+    }
+
+    /// Whether it can end the entry of this address, which `owner` holds or registers while it lasts, or that owner's lease. Who holds the address
+    /// afterwards is then a matter of who was quicker.
+    pub(crate) fn can_unseat(self, owner: usize, address: &str) -> bool {
+        match self {
+            Self::Lose(handle, _) | Self::Reset(handle) | Self::Latency(handle, _) | Self::CutAndCompact(handle) => {
+                handle == owner
+            }
+            Self::RevokeLease(other) => other == owner,
+            Self::KillAndRestart | Self::KillAndRestartEmpty | Self::FreezeBeyondTtl | Self::WipeEntries => true,
+            Self::ForeignPut(port) | Self::ForeignDelete(port) => info(port, 1).address().as_str() == address,
         }
     }
 }

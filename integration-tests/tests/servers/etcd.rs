@@ -8,7 +8,7 @@ use integration_tests::{EtcdServer, docker, eventually, never};
 
 use crate::{Outcome, tests};
 
-tests![
+tests![Etcd:
     a_killed_server_refuses_connections_and_comes_back_with_its_data_at_its_address,
     a_frozen_server_keeps_connections_and_answers_nothing_until_it_thaws,
     a_paused_container_answers_nothing_until_it_goes_on,

@@ -1,10 +1,11 @@
-//! The bench itself: servers that can be killed, frozen and wiped, owners in processes, and etcd's users.
+//! The bench itself: servers that can be killed, frozen and wiped, owners in processes, and users.
 //!
 //! Needs what `scripts/test-all.sh` brings up; otherwise these show as ignored.
 
 mod etcd;
 mod owners;
 mod secured;
+mod zookeeper;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,22 +17,24 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 type Body = fn() -> Pin<Box<dyn Future<Output = Outcome>>>;
 
 fn main() {
-    let tests = [etcd::tests(), owners::tests(), secured::tests()];
+    let tests = [etcd::tests(), owners::tests(), secured::tests(), zookeeper::tests()];
     libtest_mimic::run(&Arguments::from_args(), tests.into_iter().flatten().collect()).exit();
 }
 
-/// Tests by the names of their functions, each of which runs on a runtime of its own.
+/// Tests of a store by the names of their functions, each of which runs on a runtime of its own.
 macro_rules! tests {
-    ($($name:ident),* $(,)?) => {
+    ($backend:ident: $($name:ident),* $(,)?) => {
         pub(crate) fn tests() -> Vec<libtest_mimic::Trial> {
-            vec![$($crate::trial(stringify!($name), || Box::pin($name()))),*]
+            let backend = integration_tests::environment::Backend::$backend;
+            vec![$($crate::trial(backend, stringify!($name), || Box::pin($name()))),*]
         }
     };
 }
 use tests;
 
-fn trial(name: &str, body: Body) -> Trial {
-    Trial::ignorable_test(name, move || match Backend::Etcd.availability() {
+fn trial(backend: Backend, name: &str, body: Body) -> Trial {
+    let name = format!("{}::{name}", backend.name());
+    Trial::ignorable_test(name, move || match backend.availability() {
         Availability::Ready => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let outcome = runtime.block_on(body());

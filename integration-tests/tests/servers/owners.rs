@@ -6,7 +6,7 @@ use integration_tests::OwnerProcess;
 
 use crate::{Outcome, tests};
 
-tests![
+tests![Etcd:
     an_owner_tells_when_it_is_registered_and_closes_when_asked,
     a_frozen_owner_does_not_close,
     a_frozen_owner_goes_on_when_it_thaws,

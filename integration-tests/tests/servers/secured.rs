@@ -7,7 +7,7 @@ use integration_tests::environment::{secured_etcd, secured_file};
 
 use crate::{Outcome, tests};
 
-tests![
+tests![Etcd:
     the_user_of_the_registry_reads_and_writes_over_tls,
     the_user_of_the_registry_reads_and_writes_over_mutual_tls,
     the_rotated_pair_is_as_good_as_the_first,

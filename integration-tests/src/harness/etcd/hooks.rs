@@ -1,7 +1,6 @@
 //! Every hook of the suite, on etcd.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use etcd_client::Permission;
@@ -15,9 +14,6 @@ use super::stand::EtcdStand;
 use crate::bench;
 use crate::harness::link::Link;
 use crate::harness::pool::Pool;
-
-/// Within what time a client has noticed that its connection was reset.
-const NOTICED: Duration = Duration::from_millis(50);
 
 /// The hooks of one namespace.
 pub(super) struct EtcdHooks {
@@ -161,14 +157,7 @@ impl Hooks for EtcdHooks {
             Access::Read => Permission::write(""),
             Access::Write => Permission::read(""),
         };
-        self.grant(handle, left).await?;
-        if access == Access::Read {
-            // etcd asks for permission when a watch is made, and never again.
-            self.link(handle).await?.proxy.reset_connections();
-            // The next call should meet the refusal, not the broken connection.
-            tokio::time::sleep(NOTICED).await;
-        }
-        Ok(())
+        self.grant(handle, left).await
     }
 
     async fn allow(&self, handle: HandleId) -> Result<(), HookError> {
