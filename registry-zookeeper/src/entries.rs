@@ -89,6 +89,10 @@ fn decode(service: &ServiceName, child: &str, data: &[u8]) -> Result<Instance, M
     if data.len() > MAX_RECORD {
         return Err(Malformed(format!("{} bytes, more than {MAX_RECORD}", data.len())));
     }
+    // An array would do as well, as serde sees it.
+    if data.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Malformed("no record: no JSON object".into()));
+    }
     let data: Data = serde_json::from_slice(data)
         .map_err(|error| Malformed(format!("no record: {:?} error at column {}", error.classify(), error.column())))?;
     let network = match &*data.network {

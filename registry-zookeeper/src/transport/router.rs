@@ -27,7 +27,7 @@ impl Router {
     pub(crate) fn tell(&self, path: &str) {
         let by_folder = self.by_folder.lock().unwrap_or_else(PoisonError::into_inner);
         let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
-        let mut folders = vec!["", path, parent];
+        let mut folders = vec!["", parent, path];
         folders.dedup();
         for sender in folders.into_iter().filter_map(|folder| by_folder.get(folder)).flatten() {
             let _ = sender.send(path.to_owned());
