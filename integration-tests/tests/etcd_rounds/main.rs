@@ -1,82 +1,122 @@
-//! Random fault rounds on a real etcd: two owners and two watchers, each through a proxy of its own, while links break, the server dies or
-//! freezes, leases are revoked and entries change behind the owners' backs. After each round everything must be as wanted again.
-//!
-//! | variable | |
-//! |---|---|
-//! | `REGISTRY_TEST_ROUNDS` | how many rounds; without it none, and the test shows as ignored. 7 take half a minute; ask for 40 or more before a release |
-//! | `REGISTRY_TEST_SEED` | the seed that a failure printed: the same schedule again; without it a new one |
+//! Random fault rounds on a real etcd: see [`integration_tests::rounds`]. 7 rounds take half a minute.
 //!
 //! Needs what `scripts/test-all.sh` brings up; otherwise it shows as ignored.
 
-#![expect(clippy::print_stderr, reason = "the seed must be seen also when a round hangs")]
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
 
-mod judge;
-mod plan;
-mod stage;
+use async_trait::async_trait;
+use etcd_client::{Client, GetOptions, LeaseStatus};
+use integration_tests::EtcdServer;
+use integration_tests::environment::Backend;
+use integration_tests::rounds::{self, Entry, Failure, Ground};
+use registry_core::store::{Record, Store};
+use registry_core::{Handle, HandleOptions};
+use registry_etcd::Options;
 
-use integration_tests::environment::{Availability, Backend};
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
-
-use self::plan::Plan;
-use self::stage::Stage;
+/// Of all keys.
+const PREFIX: &str = "rounds";
 
 fn main() {
-    let trials = vec![
-        trial("all_is_as_wanted_after_each_round_of_random_faults", random_rounds),
-        Trial::test("a_seed_repeats_its_schedule", a_seed_repeats_its_schedule),
-    ];
-    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+    rounds::main::<Etcd>(0);
 }
 
-fn trial(name: &str, body: fn(u64) -> Result<(), String>) -> Trial {
-    Trial::ignorable_test(name, move || match Backend::Etcd.availability() {
-        Availability::Ready => match number("REGISTRY_TEST_ROUNDS")? {
-            Some(rounds) => body(rounds).map(|()| Completion::Completed).map_err(Failed::from),
-            None => Ok(Completion::ignored_with("REGISTRY_TEST_ROUNDS says how many rounds are wanted")),
-        },
-        Availability::Ignored(reason) => Ok(Completion::ignored_with(reason)),
-        Availability::Failed(reason) => Err(Failed::from(reason)),
-    })
-}
+struct Etcd(EtcdServer);
 
-fn a_seed_repeats_its_schedule() -> Result<(), Failed> {
-    let schedule = |seed| (0..40).map(|round| format!("{:?}", Plan::new(seed, round))).collect::<Vec<_>>();
-    assert_eq!(schedule(7), schedule(7));
-    assert_ne!(schedule(7), schedule(8));
-    Ok(())
-}
-
-fn random_rounds(rounds: u64) -> Result<(), String> {
-    let seed = number("REGISTRY_TEST_SEED")?.unwrap_or_else(|| fastrand::u64(..));
-    eprintln!("{rounds} rounds; REGISTRY_TEST_SEED={seed} repeats the schedule");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| error.to_string())?.block_on(run(seed, rounds))
-}
-
-async fn run(seed: u64, rounds: u64) -> Result<(), String> {
-    let tasks = judge::tasks();
-    let mut stage = Stage::open().await.map_err(|error| format!("seed {seed}, before the first round: {error}"))?;
-    for round in 0..rounds {
-        let plan = Plan::new(seed, round);
-        eprintln!("round {round}: {:?}", plan.fault);
-        if let Err(reason) = play(&mut stage, &plan, round).await {
-            let log = stage.log.borrow().join("\n  ");
-            return Err(format!("seed {seed}, round {round}: {reason}\n{plan:#?}\nwhat happened:\n  {log}"));
-        }
+impl Etcd {
+    fn at(&self, address: SocketAddr) -> Options {
+        Options::new([address.to_string()]).with_prefix(PREFIX).with_handle(self.options())
     }
-    judge::nothing_leaks(stage, tasks).await.map_err(|reason| format!("seed {seed}, after the last round: {reason}"))
+
+    /// A connection of its own to the server.
+    async fn door(&self) -> Result<Client, etcd_client::Error> {
+        Client::connect([self.0.url()], None).await
+    }
+
+    /// Everything below this, by key.
+    async fn below(&self, prefix: String) -> Result<BTreeMap<String, Entry>, Failure> {
+        let answer = self.door().await?.get(prefix, Some(GetOptions::new().with_prefix())).await?;
+        let entry = |pair: &etcd_client::KeyValue| {
+            let session = (pair.lease() != 0).then(|| pair.lease().cast_unsigned());
+            (String::from_utf8_lossy(pair.key()).into_owned(), Entry { value: pair.value().to_vec(), session })
+        };
+        Ok(answer.kvs().iter().map(entry).collect())
+    }
 }
 
-async fn play(stage: &mut Stage, plan: &Plan, round: u64) -> Result<(), String> {
-    stage.play(plan).await?;
-    judge::settles("after the fault", async || judge::all_is_as_wanted(stage).await).await?;
-    stage.change(round).await?;
-    judge::settles("after a later change", async || judge::all_is_as_wanted(stage).await).await
-}
+#[async_trait(?Send)]
+impl Ground for Etcd {
+    const BACKEND: Backend = Backend::Etcd;
+    const SESSIONS: usize = 1;
 
-fn number(variable: &str) -> Result<Option<u64>, String> {
-    match std::env::var(variable) {
-        Ok(text) => text.parse().map(Some).map_err(|_| format!("{variable} is no number: {text}")),
-        Err(_) => Ok(None),
+    async fn start() -> Result<Self, Failure> {
+        Ok(Self(EtcdServer::start().await?))
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.0.address()
+    }
+
+    fn options(&self) -> HandleOptions {
+        let mut options = HandleOptions::with_ttl(Duration::from_secs(2));
+        options.operation_timeout = Duration::from_secs(2);
+        options.attempt_timeout = Duration::from_secs(1);
+        options.backoff_cap = Duration::from_millis(500);
+        options.audit_interval = Duration::from_secs(1);
+        options
+    }
+
+    async fn connect(&self, address: SocketAddr) -> Result<Handle, Failure> {
+        Ok(registry_etcd::connect(self.at(address)).await?)
+    }
+
+    fn store(&self) -> Result<Box<dyn Store>, Failure> {
+        Ok(Box::new(self.at(self.address()).client()?))
+    }
+
+    async fn kill(&self) -> Result<(), Failure> {
+        Ok(self.0.kill().await?)
+    }
+
+    async fn restart(&self) -> Result<(), Failure> {
+        Ok(self.0.restart().await?)
+    }
+
+    async fn freeze(&self) -> Result<(), Failure> {
+        Ok(self.0.freeze().await?)
+    }
+
+    async fn thaw(&self) -> Result<(), Failure> {
+        Ok(self.0.thaw().await?)
+    }
+
+    async fn expire(&self, session: u64) -> Result<(), Failure> {
+        self.door().await?.lease_revoke(session.cast_signed()).await?;
+        Ok(())
+    }
+
+    async fn put(&self, record: &Record) -> Result<(), Failure> {
+        self.door().await?.put(record.key().to_string(), record.value(), None).await?;
+        Ok(())
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), Failure> {
+        self.door().await?.delete(key, None).await?;
+        Ok(())
+    }
+
+    async fn entries(&self, service: &str) -> Result<BTreeMap<String, Entry>, Failure> {
+        self.below(format!("{PREFIX}/{service}/")).await
+    }
+
+    async fn sessions(&self) -> Result<Vec<u64>, Failure> {
+        let answer = self.door().await?.leases().await?;
+        Ok(answer.leases().iter().map(|lease: &LeaseStatus| lease.id().cast_unsigned()).collect())
+    }
+
+    /// The fences go with their leases.
+    async fn left_over(&self) -> Result<Vec<String>, Failure> {
+        Ok(self.below(format!("{PREFIX}/")).await?.into_keys().collect())
     }
 }

@@ -1,0 +1,174 @@
+//! The server, the handles with their links, and what they want.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use registry_core::{Handle, Info, Registry as _, Resolver as _, ServiceName, Watch};
+
+use super::ground::{Failure, Ground};
+use super::plan::{Call, Fault, HANDLES, OWNERS, Plan, What, info, own_port};
+use crate::proxy::{Fault as LinkFault, FaultProxy};
+
+/// The one service of all rounds.
+pub(super) const SERVICE: &str = "demo";
+
+/// What an owner wants, by address.
+pub(super) type Wanted = BTreeMap<String, Info>;
+
+pub(super) struct Stage<G> {
+    pub(super) ground: G,
+    pub(super) proxies: Vec<FaultProxy>,
+    pub(super) handles: Vec<Handle>,
+    pub(super) watches: Vec<Watch>,
+    pub(super) wanted: [Wanted; OWNERS],
+    /// What was done since the first round, with the times.
+    pub(super) log: RefCell<Vec<String>>,
+    began: Instant,
+}
+
+pub(super) fn service() -> ServiceName {
+    ServiceName::new(SERVICE).expect("invariant: a valid name")
+}
+
+impl<G: Ground> Stage<G> {
+    pub(super) async fn open() -> Result<Self, Failure> {
+        let ground = G::start().await?;
+        let (mut proxies, mut handles) = (Vec::new(), Vec::new());
+        for _ in 0..HANDLES {
+            let proxy = FaultProxy::start(ground.address()).await?;
+            handles.push(ground.connect(proxy.address()).await?);
+            proxies.push(proxy);
+        }
+        let watches = handles[OWNERS..].iter().map(|handle| handle.watch(&service())).collect::<Result<_, _>>()?;
+        let (log, began) = (RefCell::default(), Instant::now());
+        let mut stage = Self { ground, proxies, handles, watches, wanted: Default::default(), log, began };
+        for owner in 0..OWNERS {
+            for number in 1..=3 {
+                let info = info(own_port(owner, number), 10);
+                stage.handles[owner].register(&info).await?;
+                stage.wanted[owner].insert(info.address().as_str().to_owned(), info);
+            }
+        }
+        Ok(stage)
+    }
+
+    /// The fault comes and goes while both owners call, and strangers write.
+    pub(super) async fn play(&mut self, plan: &Plan) -> Result<(), String> {
+        let [mut first, mut second] = std::mem::take(&mut self.wanted);
+        let (fault, (), (), ()) = tokio::join!(
+            self.inflict(plan.fault, plan.lasts),
+            self.call(0, &plan.calls[0], &mut first),
+            self.call(1, &plan.calls[1], &mut second),
+            self.write_as_a_stranger(&plan.foreign),
+        );
+        self.wanted = [first, second];
+        fault.map_err(|error| format!("the bench: {error}"))
+    }
+
+    /// A change after the fault: it must be accepted, by each owner.
+    pub(super) async fn change(&mut self, round: u64) -> Result<(), String> {
+        for owner in 0..OWNERS {
+            let weight = u32::try_from(round).unwrap_or(0) + 2000;
+            let info = info(own_port(owner, 1), weight);
+            self.note(format!("owner {owner} registers {} with weight {weight}", info.address().as_str()));
+            let registered = self.handles[owner].register(&info).await;
+            registered.map_err(|error| format!("a register of owner {owner} after recovery failed: {error}"))?;
+            self.wanted[owner].insert(info.address().as_str().to_owned(), info);
+        }
+        Ok(())
+    }
+
+    async fn call(&self, owner: usize, calls: &[Call], wanted: &mut Wanted) {
+        for Call { pause, what } in calls {
+            tokio::time::sleep(*pause).await;
+            let handle = &self.handles[owner];
+            let (name, info, outcome) = match what {
+                What::Register(info) => ("register", info, handle.register(info).await),
+                What::Deregister(info) => ("deregister", info, handle.deregister(info).await),
+            };
+            let address = info.address().as_str().to_owned();
+            self.note(format!("owner {owner}: {name} {address} weight {}: {outcome:?}", info.weight()));
+            match what {
+                // One that failed reverts to what was wanted before.
+                What::Register(info) if outcome.is_ok() => drop(wanted.insert(address, info.clone())),
+                What::Register(_) => {}
+                // One that failed goes on in the background.
+                What::Deregister(_) => drop(wanted.remove(&address)),
+            }
+        }
+    }
+
+    async fn write_as_a_stranger(&self, changes: &[(Duration, u16, Option<u32>)]) {
+        for (pause, port, weight) in changes {
+            tokio::time::sleep(*pause).await;
+            // While the server is away this fails, and what stands stays.
+            let written = match weight {
+                Some(weight) => self.put(&info(*port, *weight)).await,
+                None => self.delete(*port).await,
+            };
+            let written = written.map_err(|error| error.to_string());
+            self.note(format!("a stranger: port {port} weight {weight:?}: {written:?}"));
+        }
+    }
+
+    async fn inflict(&self, fault: Fault, lasts: Duration) -> Result<(), Failure> {
+        self.note(format!("begins: {fault:?}"));
+        let link = |handle: usize, fault| self.proxies[handle].set(fault);
+        match fault {
+            Fault::Lose(handle, direction) => link(handle, LinkFault::Lose(direction)),
+            Fault::Reset(handle) => link(handle, LinkFault::Reset),
+            Fault::AcceptAndClose(handle) => link(handle, LinkFault::AcceptAndClose),
+            Fault::Latency(handle, latency) => link(handle, LinkFault::Latency(latency)),
+            Fault::KillAndRestart => self.ground.kill().await?,
+            Fault::FreezeBeyondTtl => self.ground.freeze().await?,
+            Fault::EndSession(owner) => self.end_session(owner).await?,
+            Fault::WipeEntries => {
+                for key in self.ground.entries(SERVICE).await?.keys() {
+                    self.ground.delete(key).await?;
+                }
+            }
+            Fault::ForeignPut(port) => self.put(&info(port, 4242)).await?,
+            Fault::ForeignDelete(port) => self.delete(port).await?,
+        }
+        tokio::time::sleep(lasts).await;
+        match fault {
+            Fault::Lose(handle, _)
+            | Fault::Reset(handle)
+            | Fault::AcceptAndClose(handle)
+            | Fault::Latency(handle, _) => self.proxies[handle].heal(),
+            Fault::KillAndRestart => self.ground.restart().await?,
+            Fault::FreezeBeyondTtl => self.ground.thaw().await?,
+            // The stranger leaves.
+            Fault::ForeignPut(port) => self.delete(port).await?,
+            Fault::EndSession(_) | Fault::WipeEntries | Fault::ForeignDelete(_) => {}
+        }
+        self.note(format!("ends: {fault:?}"));
+        Ok(())
+    }
+
+    async fn end_session(&self, owner: usize) -> Result<(), Failure> {
+        // Its change of the last round, which nobody else writes, tells its session.
+        let record = self.ground.store()?.encode(&info(own_port(owner, 1), 1))?;
+        let entries = self.ground.entries(SERVICE).await?;
+        match entries.get(record.key().as_str()).and_then(|entry| entry.session) {
+            Some(session) => self.ground.expire(session).await?,
+            None => self.note(format!("owner {owner} has no session to end")),
+        }
+        Ok(())
+    }
+
+    async fn put(&self, info: &Info) -> Result<(), Failure> {
+        let record = self.ground.store()?.encode(info)?;
+        self.ground.put(&record).await
+    }
+
+    pub(super) async fn delete(&self, port: u16) -> Result<(), Failure> {
+        let record = self.ground.store()?.encode(&info(port, 1))?;
+        self.ground.delete(record.key().as_str()).await
+    }
+
+    fn note(&self, what: impl std::fmt::Display) {
+        self.log.borrow_mut().push(format!("{:>7.2} s {what}", self.began.elapsed().as_secs_f64()));
+    }
+}
