@@ -5,6 +5,8 @@ mod client;
 mod config;
 mod definition;
 mod entries;
+#[cfg(test)]
+mod fake;
 mod options;
 mod owned;
 mod session;

@@ -155,13 +155,14 @@ impl ConsulSession {
     }
 
     /// Whose an entry is. A handle's whose TTL ran out is nobody's any more, as if it hung on a lease: otherwise a successor that died would displace an
-    /// owner that lives until the agent reaps it. One that the agent checks itself, Go Kitex's above all, is its owner's until then.
+    /// owner that lives until the agent reaps it. One without a token is its owner's until then, whatever its check says: when Go Kitex registers over a
+    /// handle's entry, the agent's timer of the earlier TTL check runs out once more, and says so in Go's.
     fn owner(&self, standing: &transport::Standing, id: &str, ours: &Lineage) -> Owner {
-        match standing.check(id) {
-            _ if self.is_ours(standing, ours) => Owner::Us,
-            CheckState::Expired => Owner::Nobody,
-            _ => Owner::Other,
+        if self.is_ours(standing, ours) {
+            return Owner::Us;
         }
+        let reported = standing.owner().is_some() && standing.check_word().is_none();
+        if reported && standing.check(id) == CheckState::Expired { Owner::Nobody } else { Owner::Other }
     }
 
     fn is_ours(&self, standing: &transport::Standing, ours: &Lineage) -> bool {
@@ -254,3 +255,6 @@ impl fmt::Debug for ConsulSession {
         f.debug_struct("ConsulSession").field("owner", &self.owner).field("id", &self.id).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

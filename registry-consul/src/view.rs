@@ -96,14 +96,4 @@ fn found(service: &ServiceName, listed: &Listed) -> Vec<Found> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_index_that_went_back_starts_again_from_0() {
-        assert_eq!(
-            [(7, 9), (7, 7), (7, 6), (0, 3)].map(|(before, answered)| next_index(before, answered)),
-            [9, 7, 0, 3]
-        );
-    }
-}
+mod tests;

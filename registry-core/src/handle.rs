@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 
 use crate::error::{Error, ErrorKind, InvalidField, Outcome};
 use crate::info::Info;
@@ -43,7 +44,8 @@ pub struct HandleOptions {
     pub ttl: Duration,
     /// Within what time every call ends. Default 5 s.
     pub operation_timeout: Duration,
-    /// Within what time one attempt ends; at most the operation timeout. Default 2 s.
+    /// Within what time one attempt ends; at most the operation timeout. A `resolve` or a write that was not answered in it is tried again as long as
+    /// its call lasts. Default 2 s.
     pub attempt_timeout: Duration,
     /// The longest pause between two attempts. The pauses grow from a fiftieth of it, with full jitter. Default 2 s.
     pub backoff_cap: Duration,
@@ -178,14 +180,21 @@ impl Resolver for Handle {
         if self.inner.watchers.is_closed() {
             return Err(Error::closed("resolve").about(service));
         }
-        let limit = self.inner.options.operation_timeout;
-        let list = watcher::guarded(async { self.inner.store.list(service).await });
-        match tokio::time::timeout(limit, list).await {
-            Ok(Ok(found)) => Ok(watcher::snapshot_of(service, found)),
-            Ok(Err(error)) => Err(error.into_error("resolve", Outcome::NotApplied).about(service)),
-            Err(_) => {
-                Err(Error::new(ErrorKind::TimedOut, "resolve", format!("no answer within {limit:?}")).about(service))
-            }
+        let HandleOptions { operation_timeout, attempt_timeout, .. } = self.inner.options;
+        let deadline = Instant::now() + operation_timeout;
+        loop {
+            let until = deadline.min(Instant::now() + attempt_timeout);
+            let list = watcher::guarded(async { self.inner.store.list(service).await });
+            return match timeout_at(until, list).await {
+                Ok(Ok(found)) => Ok(watcher::snapshot_of(service, found)),
+                Ok(Err(error)) => Err(error.into_error("resolve", Outcome::NotApplied).about(service)),
+                // Who does not answer, be it one member of several, may be left for another. Asking twice does no harm.
+                Err(_) if until < deadline => continue,
+                Err(_) => {
+                    let silence = format!("no answer within {operation_timeout:?}");
+                    Err(Error::new(ErrorKind::TimedOut, "resolve", silence).about(service))
+                }
+            };
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use registry_core::store::{Record, Store};
@@ -26,8 +27,12 @@ pub struct Entry {
 pub trait Ground: Sized + 'static {
     /// Which store it is.
     const BACKEND: Backend;
-    /// How many sessions of the store a handle may have open at once.
+    /// The smallest TTL that it grants.
+    const SMALLEST_TTL: Duration;
+    /// How many sessions of the store a handle has at most.
     const SESSIONS: usize;
+    /// How many connections a handle has at most.
+    const CONNECTIONS: u64;
 
     /// Starts the server.
     async fn start() -> Result<Self, Failure>;
@@ -35,14 +40,11 @@ pub trait Ground: Sized + 'static {
     /// Where it listens.
     fn address(&self) -> SocketAddr;
 
-    /// What handles are opened with: short limits, so that a round is short.
-    fn options(&self) -> HandleOptions;
-
     /// Opens a handle whose connections go to this address.
-    async fn connect(&self, address: SocketAddr) -> Result<Handle, Failure>;
+    async fn connect(&self, address: SocketAddr, options: HandleOptions) -> Result<Handle, Failure>;
 
     /// The adapter's own keys, bytes and list, past all proxies.
-    fn store(&self) -> Result<Box<dyn Store>, Failure>;
+    fn store(&self, options: HandleOptions) -> Result<Box<dyn Store>, Failure>;
 
     /// SIGKILL.
     async fn kill(&self) -> Result<(), Failure>;
@@ -50,11 +52,19 @@ pub trait Ground: Sized + 'static {
     /// Ends [`kill`](Self::kill).
     async fn restart(&self) -> Result<(), Failure>;
 
+    /// Ends [`kill`](Self::kill), with empty data.
+    async fn wipe(&self) -> Result<(), Failure>;
+
     /// SIGSTOP.
     async fn freeze(&self) -> Result<(), Failure>;
 
     /// Ends [`freeze`](Self::freeze).
     async fn thaw(&self) -> Result<(), Failure>;
+
+    /// Forgets the history of changes, where the store has one.
+    async fn forget(&self) -> Result<(), Failure> {
+        Ok(())
+    }
 
     /// Ends a session at the server.
     async fn expire(&self, session: u64) -> Result<(), Failure>;
@@ -71,6 +81,6 @@ pub trait Ground: Sized + 'static {
     /// The sessions that live.
     async fn sessions(&self) -> Result<Vec<u64>, Failure>;
 
-    /// What else the adapter has left in the store; nothing once all sessions have ended.
-    async fn left_over(&self) -> Result<Vec<String>, Failure>;
+    /// The keys of entries, and of whatever else the adapter writes, that hang on none of these sessions.
+    async fn strays(&self, sessions: &[u64]) -> Result<Vec<String>, Failure>;
 }

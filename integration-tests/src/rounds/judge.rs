@@ -5,26 +5,40 @@ use std::time::{Duration, Instant};
 
 use registry_core::{Info, RegistrationState, Registry as _};
 
-use super::ground::Ground;
-use super::plan::{FOREIGN, HANDLES, OWNERS};
-use super::stage::{SERVICE, Stage, service};
+use super::ground::{Entry, Ground};
+use super::plan::{FOREIGN, HANDLES, OWNERS, info};
+use super::stage::{Stage, service};
 
 /// How often the world is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Within what time all is well. Recovery takes at most a TTL, an attempt, a pause and an audit; removals are held for another TTL; the rest is for a
-/// slow machine.
-fn bound<G: Ground>(stage: &Stage<G>) -> Duration {
-    stage.ground.options().ttl * 3 + Duration::from_secs(6)
+/// All is as wanted within the contract's bounds, counted from the end of the fault: entries and what owners say of them within the recovery
+/// bound, watchers within a grace time more (W4).
+pub(super) async fn recovers<G: Ground>(stage: &Stage<G>) -> Result<(), String> {
+    let (began, bound) = (Instant::now(), stage.timing.recovery());
+    settles("after the fault", began, bound, async || owners_are_served(stage).await).await?;
+    let bound = bound + stage.timing.grace();
+    settles("after the fault", began, bound, async || watchers_equal_the_store(stage).await).await?;
+    settles("after the fault", began, bound, async || nothing_is_left_over(stage).await).await
+}
+
+/// A change is seen as soon as ever; a removal may be held for a grace time, as the outage was only just over.
+pub(super) async fn follows<G: Ground>(stage: &Stage<G>) -> Result<(), String> {
+    let (began, bound) = (Instant::now(), stage.timing.prompt() + stage.timing.grace());
+    settles("after a later change", began, bound, async || {
+        owners_are_served(stage).await?;
+        watchers_equal_the_store(stage).await
+    })
+    .await
 }
 
 /// Looks until all is well; then returns, or gives the last reason why it is not.
-pub(super) async fn settles<G: Ground>(
-    stage: &Stage<G>,
+async fn settles(
     when: &str,
+    began: Instant,
+    bound: Duration,
     look: impl AsyncFn() -> Result<(), String>,
 ) -> Result<(), String> {
-    let (began, bound) = (Instant::now(), bound(stage));
     while let Err(reason) = look().await {
         if began.elapsed() > bound {
             return Err(format!("{when}, not within {bound:?}: {reason}"));
@@ -39,65 +53,86 @@ pub(super) fn tasks() -> usize {
     tokio::runtime::Handle::current().metrics().num_alive_tasks()
 }
 
-pub(super) async fn all_is_as_wanted<G: Ground>(stage: &Stage<G>) -> Result<(), String> {
-    entries_are_wanted(stage).await?;
-    owners_know_it(stage)?;
-    watchers_equal_the_store(stage).await
+/// Which owner says that it holds an address.
+pub(super) fn holders<G: Ground>(stage: &Stage<G>) -> BTreeMap<String, usize> {
+    let holds = |owner: usize, info: &Info| state(stage, owner, info) == Some(RegistrationState::Registered);
+    let of = |owner: usize| {
+        let held = stage.wanted[owner].iter().filter(move |(_, info)| holds(owner, info));
+        held.map(move |(address, _)| (address.clone(), owner))
+    };
+    (0..OWNERS).flat_map(of).collect()
 }
 
-/// Each identity that an owner wants stands, as one of those who want it registered it, on a session that lives; and nothing else stands but what
-/// strangers wrote.
-async fn entries_are_wanted<G: Ground>(stage: &Stage<G>) -> Result<(), String> {
-    let codec = stage.ground.store().map_err(|error| error.to_string())?;
-    let encode = |info: &Info| codec.encode(info).map_err(|error| error.to_string());
-    let mut wanted: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
-    for info in stage.wanted.iter().flat_map(|wanted| wanted.values()) {
-        let record = encode(info)?;
-        wanted.entry(record.key().to_string()).or_default().push(record.value().to_vec());
+fn state<G: Ground>(stage: &Stage<G>, owner: usize, info: &Info) -> Option<RegistrationState> {
+    stage.handles[owner].registration(info).map(|now| now.borrow().state)
+}
+
+/// Each identity that is wanted has one live owner, whose entry stands on its session, field by field, while the other one yields; of those who may
+/// hold it, it is the last one who called, where that is known. No other entry stands but strangers'.
+async fn owners_are_served<G: Ground>(stage: &Stage<G>) -> Result<(), String> {
+    let entries = stage.entries().await?;
+    let key = |info: &Info| stage.observer.encode(info).map(|record| record.key().to_string());
+    let mut wanted = BTreeSet::new();
+    for (address, info) in stage.wanted.iter().flatten() {
+        let key = key(info).map_err(|error| error.to_string())?;
+        let entry = entries.get(&key).ok_or_else(|| format!("{key} is wanted and does not stand"))?;
+        let holder = holder(stage, address)?;
+        stands_for(stage, holder, &key, entry, &entries)?;
+        if let Some(last) = stage.holders.of(address).filter(|last| *last != holder) {
+            return Err(format!("owner {holder} holds {key}, but owner {last} was the last to register it"));
+        }
+        wanted.insert(key);
     }
-    let mut entries = stage.ground.entries(SERVICE).await.map_err(|error| error.to_string())?;
     for port in FOREIGN {
-        entries.remove(encode(&super::plan::info(port, 1))?.key().as_str());
+        wanted.insert(key(&info(port, 1)).map_err(|error| error.to_string())?);
     }
-    let sessions = stage.ground.sessions().await.map_err(|error| error.to_string())?;
-    for (key, values) in &wanted {
-        let entry = entries.get(key).ok_or_else(|| format!("{key} is wanted and does not stand"))?;
-        if !values.contains(&entry.value) {
-            return Err(format!("{key} stands as nobody wants it: {}", String::from_utf8_lossy(&entry.value)));
-        }
-        if !entry.session.is_some_and(|session| sessions.contains(&session)) {
-            return Err(format!("{key} stands on session {:x?}, which does not live", entry.session));
-        }
+    match entries.keys().find(|key| !wanted.contains(*key)) {
+        Some(key) => Err(format!("{key} stands and nobody wants it")),
+        None => Ok(()),
     }
-    if let Some(key) = entries.keys().find(|key| !wanted.contains_key(*key)) {
-        return Err(format!("{key} stands and nobody wants it"));
-    }
-    let used: BTreeSet<_> = entries.values().map(|entry| entry.session).collect();
-    if used.len() > OWNERS || sessions.len() > HANDLES * G::SESSIONS {
-        return Err(format!("{} sessions live, {} of them hold entries", sessions.len(), used.len()));
-    }
-    Ok(())
 }
 
-/// Of those who want an identity one says that its entry stands, and the others that they yield.
-fn owners_know_it<G: Ground>(stage: &Stage<G>) -> Result<(), String> {
-    let addresses: BTreeSet<_> = stage.wanted.iter().flat_map(|wanted| wanted.keys()).collect();
-    for address in addresses {
-        let info = |owner: usize| stage.wanted[owner].get(address);
-        let state = |owner: usize, info: &Info| stage.handles[owner].registration(info).map(|now| now.borrow().state);
-        let states: Vec<_> = (0..OWNERS).filter_map(|owner| info(owner).map(|info| state(owner, info))).collect();
-        let standing = states.iter().filter(|state| **state == Some(RegistrationState::Registered)).count();
-        let yielding = states.iter().filter(|state| **state == Some(RegistrationState::Displaced)).count();
-        if standing != 1 || standing + yielding != states.len() {
-            return Err(format!("{address} has not one owner: {states:?}"));
-        }
+/// The one owner who says that its entry stands; who else wants it must say that it yields.
+fn holder<G: Ground>(stage: &Stage<G>, address: &str) -> Result<usize, String> {
+    let wants = (0..OWNERS).filter_map(|owner| Some((owner, stage.wanted[owner].get(address)?)));
+    let states: Vec<_> = wants.map(|(owner, info)| (owner, state(stage, owner, info))).collect();
+    let in_state = |wanted| states.iter().filter(move |(_, state)| *state == Some(wanted)).map(|(owner, _)| *owner);
+    let yielding = in_state(RegistrationState::Displaced).count();
+    let mut standing = in_state(RegistrationState::Registered);
+    match (standing.next(), standing.next()) {
+        (Some(holder), None) if yielding + 1 == states.len() => Ok(holder),
+        _ => Err(format!("{address} has not one owner: {states:?}")),
     }
-    Ok(())
+}
+
+/// The entry is what its holder wants, on the holder's session: that of the address which only this owner registers.
+fn stands_for<G: Ground>(
+    stage: &Stage<G>,
+    holder: usize,
+    key: &str,
+    entry: &Entry,
+    entries: &BTreeMap<String, Entry>,
+) -> Result<(), String> {
+    let wanted = |address: &str| {
+        let info = stage.wanted[holder].get(address).ok_or("its holder does not want it")?;
+        stage.observer.encode(info).map_err(|error| error.to_string())
+    };
+    let address = key.rsplit('/').next().unwrap_or_default();
+    if *wanted(address)?.value() != *entry.value {
+        return Err(format!(
+            "{key} stands as owner {holder} does not want it: {}",
+            String::from_utf8_lossy(&entry.value)
+        ));
+    }
+    let own = wanted(stage.own_address(holder).as_str())?;
+    match entries.get(own.key().as_str()).and_then(|entry| entry.session) {
+        Some(session) if Some(session) == entry.session => Ok(()),
+        session => Err(format!("{key} stands on session {:x?}, but owner {holder} has {session:x?}", entry.session)),
+    }
 }
 
 async fn watchers_equal_the_store<G: Ground>(stage: &Stage<G>) -> Result<(), String> {
-    let store = stage.ground.store().map_err(|error| error.to_string())?;
-    let found = store.list(&service()).await.map_err(|error| format!("{error:?}"))?;
+    let found = stage.observer.list(&service()).await.map_err(|error| format!("{error:?}"))?;
     let stored: Result<BTreeMap<_, _>, _> =
         found.into_iter().map(|found| found.instance.map(|one| (one.address().clone(), one))).collect();
     let stored = stored.map_err(|malformed| format!("{malformed:?}"))?;
@@ -111,31 +146,54 @@ async fn watchers_equal_the_store<G: Ground>(stage: &Stage<G>) -> Result<(), Str
     Ok(())
 }
 
+/// No session more than the handles use, nothing on others, no connection more than a handle uses, and no task more than before the first round.
+async fn nothing_is_left_over<G: Ground>(stage: &Stage<G>) -> Result<(), String> {
+    let alive = tasks();
+    let sessions = stage.ground.sessions().await.map_err(|error| error.to_string())?;
+    if sessions.len() > HANDLES * G::SESSIONS {
+        return Err(format!("{HANDLES} handles have {} sessions, of {} each", sessions.len(), G::SESSIONS));
+    }
+    let strays = strays(stage, &sessions).await?;
+    if !strays.is_empty() {
+        return Err(format!("on no session that lives stand {strays:?}"));
+    }
+    let open: Vec<u64> = stage.proxies.iter().map(|proxy| proxy.counts().open).collect();
+    if open.iter().any(|open| *open > G::CONNECTIONS) {
+        return Err(format!("the handles have {open:?} connections, of {} each", G::CONNECTIONS));
+    }
+    if alive > stage.tasks {
+        return Err(format!("{alive} tasks live, {} at the start", stage.tasks));
+    }
+    Ok(())
+}
+
+/// What stands on none of these sessions and was not written by strangers.
+async fn strays<G: Ground>(stage: &Stage<G>, sessions: &[u64]) -> Result<Vec<String>, String> {
+    let strangers: Result<Vec<_>, _> = FOREIGN.iter().map(|port| stage.observer.encode(&info(*port, 1))).collect();
+    let strangers = strangers.map_err(|error| error.to_string())?;
+    let mut strays = stage.ground.strays(sessions).await.map_err(|error| error.to_string())?;
+    strays.retain(|key| !strangers.iter().any(|stranger| stranger.key().as_str() == key));
+    Ok(strays)
+}
+
 /// One owner closes, the other crashes, the watchers go: nothing of them stays.
 pub(super) async fn nothing_leaks<G: Ground>(mut stage: Stage<G>, tasks_before: usize) -> Result<(), String> {
     stage.handles[0].close().await.map_err(|error| format!("close: {error}"))?;
     stage.watches.clear();
     stage.handles.clear();
-    let when = "after all handles were dropped";
-    let remove = async |port| stage.delete(port).await.map_err(|error| format!("the bench: {error}"));
-    for port in FOREIGN {
-        remove(port).await?;
-    }
-    settles(&stage, when, async || {
+    let (began, bound) = (Instant::now(), stage.timing.crash_is_over());
+    settles("after all handles were dropped", began, bound, async || {
         let sessions = stage.ground.sessions().await.map_err(|error| error.to_string())?;
-        let entries = stage.ground.entries(SERVICE).await.map_err(|error| error.to_string())?;
-        let rest = stage.ground.left_over().await.map_err(|error| error.to_string())?;
-        if sessions.is_empty() && entries.is_empty() && rest.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("left: {sessions:?}, {entries:?}, {rest:?}"))
-        }
+        let strays = strays(&stage, &sessions).await?;
+        if sessions.is_empty() && strays.is_empty() { Ok(()) } else { Err(format!("left: {sessions:x?}, {strays:?}")) }
     })
     .await?;
-    settles(&stage, when, async || {
-        let open: u64 = stage.proxies.iter().map(|proxy| proxy.counts().open).sum();
+    let proxies = stage.leave();
+    settles("after everything was dropped", began, bound, async || {
+        let open: u64 = proxies.iter().map(|proxy| proxy.counts().open).sum();
         let alive = tasks();
-        if open == 0 && alive <= tasks_before {
+        let well = open == 0 && alive <= tasks_before;
+        if well {
             Ok(())
         } else {
             Err(format!("{open} connections and {alive} tasks live, {tasks_before} at the start"))

@@ -12,7 +12,7 @@ pub(super) const OWNERS: usize = 2;
 /// How many handles there are.
 pub(super) const HANDLES: usize = 4;
 /// Ports that both owners register: who comes last takes over.
-const SHARED: [u16; 2] = [91, 92];
+pub(super) const SHARED: [u16; 2] = [91, 92];
 /// Ports that only strangers write.
 pub(super) const FOREIGN: [u16; 3] = [51, 52, 53];
 
@@ -24,8 +24,8 @@ pub(super) struct Plan {
     pub(super) lasts: Duration,
     /// What each owner calls meanwhile, one after the other.
     pub(super) calls: [Vec<Call>; OWNERS],
-    /// What a stranger writes (or removes: `None`) meanwhile, where no owner does, each after a pause.
-    pub(super) foreign: Vec<(Duration, u16, Option<u32>)>,
+    /// What a stranger does meanwhile, where no owner does anything.
+    pub(super) foreign: Vec<Foreign>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,10 @@ pub(super) enum Fault {
     AcceptAndClose(usize),
     Latency(usize, Duration),
     KillAndRestart,
+    KillAndRestartEmpty,
     FreezeBeyondTtl,
+    /// The link of a handle is cut; meanwhile the store forgets what changed.
+    CutAndForget(usize),
     EndSession(usize),
     WipeEntries,
     ForeignPut(u16),
@@ -49,6 +52,14 @@ pub(super) enum Fault {
 pub(super) struct Call {
     pub(super) pause: Duration,
     pub(super) what: What,
+}
+
+/// A change by somebody without a session, after a pause: an entry of this weight, or its removal.
+#[derive(Debug)]
+pub(super) struct Foreign {
+    pub(super) pause: Duration,
+    pub(super) port: u16,
+    pub(super) weight: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -67,11 +78,7 @@ impl Plan {
             _ => ttl.mul_f64(0.15 + 1.6 * rng.f64()),
         };
         let calls = [0, 1].map(|owner| (0..rng.usize(2..5)).map(|_| Call::random(&mut rng, owner)).collect());
-        let change = |rng: &mut Rng| {
-            let pause = Duration::from_millis(rng.u64(..800));
-            (pause, FOREIGN[rng.usize(..FOREIGN.len())], rng.bool().then(|| rng.u32(1..1000)))
-        };
-        let foreign = (0..rng.usize(..4)).map(|_| change(&mut rng)).collect();
+        let foreign = (0..rng.usize(..4)).map(|_| Foreign::random(&mut rng)).collect();
         Self { fault, lasts, calls, foreign }
     }
 }
@@ -81,7 +88,7 @@ impl Fault {
         let handle = rng.usize(..HANDLES);
         let owner = rng.usize(..OWNERS);
         let port = port(rng, owner);
-        match rng.u8(..11) {
+        match rng.u8(..13) {
             0 => Self::Lose(handle, Direction::Both),
             1 => Self::Lose(handle, Direction::ToClient),
             2 => Self::Reset(handle),
@@ -91,8 +98,25 @@ impl Fault {
             6 => Self::EndSession(owner),
             7 => Self::WipeEntries,
             8 => Self::ForeignPut(port),
-            9 => Self::AcceptAndClose(handle),
+            9 => Self::KillAndRestartEmpty,
+            10 => Self::CutAndForget(handle),
+            11 => Self::AcceptAndClose(handle),
             _ => Self::ForeignDelete(port),
+        }
+    }
+
+    /// Whether it can end the entry of this address, which `owner` holds or registers while it lasts, or that owner's session. Who holds the address
+    /// afterwards is then a matter of who was quicker.
+    pub(super) fn can_unseat(self, owner: usize, address: &str) -> bool {
+        match self {
+            Self::Lose(handle, _)
+            | Self::Reset(handle)
+            | Self::AcceptAndClose(handle)
+            | Self::Latency(handle, _)
+            | Self::CutAndForget(handle) => handle == owner,
+            Self::EndSession(other) => other == owner,
+            Self::KillAndRestart | Self::KillAndRestartEmpty | Self::FreezeBeyondTtl | Self::WipeEntries => true,
+            Self::ForeignPut(port) | Self::ForeignDelete(port) => info(port, 1).address().as_str() == address,
         }
     }
 }
@@ -103,6 +127,13 @@ impl Call {
         let port = port(rng, owner);
         let info = info(port, rng.u32(1..1000));
         Self { pause, what: if rng.u8(..4) == 0 { What::Deregister(info) } else { What::Register(info) } }
+    }
+}
+
+impl Foreign {
+    fn random(rng: &mut Rng) -> Self {
+        let pause = Duration::from_millis(rng.u64(..800));
+        Self { pause, port: FOREIGN[rng.usize(..FOREIGN.len())], weight: rng.bool().then(|| rng.u32(1..1000)) }
     }
 }
 

@@ -59,6 +59,11 @@ impl Door {
         assert_eq!(self.put("/v1/agent/service/register", Some(&body)).await.0, 200);
     }
 
+    /// As an operator does.
+    pub(crate) async fn deregister(&self, id: &str) {
+        assert_eq!(self.put(&format!("/v1/agent/service/deregister/{}", escaped(id)), None).await.0, 200);
+    }
+
     pub(crate) async fn drop_check(&self, id: &str) {
         assert_eq!(self.put(&format!("/v1/agent/check/deregister/service:{}", escaped(id)), None).await.0, 200);
     }

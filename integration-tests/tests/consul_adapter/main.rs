@@ -7,11 +7,13 @@
 mod bench;
 mod door;
 mod entries;
+mod owners;
+mod views;
 
 use libtest_mimic::Arguments;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let tests = [entries::tests()];
+    let tests = [entries::tests(), owners::tests(), views::tests()];
     libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit();
 }

@@ -1,9 +1,9 @@
 //! Handles that are opened while etcd is away.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use etcd_client::Client as Door;
-use integration_tests::{EtcdServer, eventually, never};
+use integration_tests::{Direction, EtcdServer, Fault, FaultProxy, eventually, never};
 use registry_conformance::Timing;
 use registry_core::{ErrorKind, HandleOptions, Registry, Resolver, Watch};
 use registry_etcd::{Handle, Options, connect};
@@ -14,6 +14,7 @@ tests![
     "REGISTRY_TEST_ETCD", "REGISTRY_TEST_ETCD_IMAGE" =>
     a_watch_opened_before_etcd_is_up_is_unknown_and_then_has_what_stands,
     a_watch_opened_before_an_empty_etcd_is_up_is_unknown_and_then_empty,
+    a_resolve_leaves_a_silent_endpoint_for_one_that_answers,
 ];
 
 fn timing() -> Result<Timing, String> {
@@ -68,4 +69,28 @@ async fn a_watch_opened_before_an_empty_etcd_is_up_is_unknown_and_then_empty(_: 
     let first = tokio::time::timeout(timing.recovery(), watch.next()).await?.ok_or("the watch ended")?;
     assert!(first.snapshot.is_known() && first.snapshot.is_empty() && first.snapshot.stale().is_none());
     Ok(())
+}
+
+async fn a_resolve_leaves_a_silent_endpoint_for_one_that_answers(bench: Bench) -> Outcome {
+    let (timing, service) = (timing()?, "demo".try_into()?);
+    let server = bench.url.trim_start_matches("http://").parse()?;
+    let members = [FaultProxy::start(server).await?, FaultProxy::start(server).await?];
+    let mut options = bench.options().with_handle(timing.options());
+    options.endpoints = members.iter().map(|member| member.address().to_string()).collect();
+    let handle = connect(options).await?;
+    handle.register(&info(1)).await?;
+    let asked = |number: usize| members[number].counts().to_client;
+    let before = [asked(0), asked(1)];
+    handle.resolve(&service).await?;
+    let used = usize::from(asked(0) == before[0]);
+    // As if the member were frozen: its connections stay, and nothing is answered.
+    members[used].set(Fault::Lose(Direction::Both));
+    let began = Instant::now();
+    assert_eq!(handle.resolve(&service).await?.len(), 1);
+    let limit = handle.options().attempt_timeout + timing.allow(Duration::from_secs(1));
+    assert!(began.elapsed() < limit, "after {:?}", began.elapsed());
+    let began = Instant::now();
+    assert_eq!(handle.resolve(&service).await?.len(), 1);
+    assert!(began.elapsed() < timing.allow(Duration::from_secs(1)), "the silent one was asked again");
+    Ok(handle.close().await?)
 }

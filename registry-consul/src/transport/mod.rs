@@ -213,7 +213,8 @@ impl Transport {
         }
         let asked = Instant::now();
         let limit = self.config.request_timeout;
-        let answer = self.watches_aside().call(&Leader, &Extra::default(), limit, Dropped::Suspicious).await?;
+        // On the other line: here it would wait behind the queries that it is to vouch for.
+        let answer = self.calls.call(&Leader, &Extra::default(), limit, Dropped::Suspicious).await?;
         let leader: String = decode("the leader's address", &answer)?;
         if leader.is_empty() && self.config.consistency != Consistency::Stale {
             return Err(Failure::without_leader());
@@ -225,11 +226,6 @@ impl Transport {
     /// One more that watches.
     pub(crate) fn join(self: &Arc<Self>) -> Member {
         self.crowd.join()
-    }
-
-    /// Where watches ask what must not wait behind them.
-    fn watches_aside(&self) -> &Line {
-        &self.calls
     }
 
     async fn call<E: rustify::endpoint::Endpoint>(&self, endpoint: &E, extra: &Extra<'_>) -> Result<Answer, Failure> {
@@ -290,3 +286,6 @@ fn listed(answer: &Answer) -> Result<Listed, Failure> {
 fn decode<'a, T: Deserialize<'a>>(what: &str, answer: &'a Answer) -> Result<T, Failure> {
     serde_json::from_slice(&answer.body).map_err(|error| Failure::unreadable(what, &error))
 }
+
+#[cfg(test)]
+mod tests;

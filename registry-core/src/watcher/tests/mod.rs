@@ -2,5 +2,6 @@
 
 mod holding;
 mod life;
+mod resolving;
 mod script;
 mod set;
