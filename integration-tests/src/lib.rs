@@ -17,6 +17,7 @@ mod eventually;
 mod owner_process;
 mod proxy;
 mod server;
+mod trial;
 mod zookeeper;
 
 pub use self::bench::BenchError;
@@ -26,6 +27,7 @@ pub use self::eventually::{eventually, never};
 pub use self::owner_process::OwnerProcess;
 pub use self::proxy::{Counts, Direction, Fault, FaultProxy};
 pub use self::server::{Kind, Server};
+pub use self::trial::{Running, trial};
 pub use self::zookeeper::{Acl, Node, ZooKeeperDoor, ZooKeeperEnsemble, ZooKeeperServer, Zookeeper};
 
 /// The programs of the README, as doc tests.
