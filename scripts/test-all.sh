@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Everything that must pass before a change goes in, in one command. It needs a Rust toolchain and crates.io, and on Debian as root nothing else;
-# elsewhere also protoc with its include files, and a container engine.
+# elsewhere also protoc with its include files, OpenSSL's headers, and a container engine.
 #
 #   scripts/test-all.sh
 #
 # What it installs, only where it is absent and each time with a line that says so:
 #   - the toolchain's own components rustfmt and clippy (through rustup);
 #   - protoc and its include files (scripts/protoc.sh), with apt-get;
+#   - OpenSSL's headers and pkg-config (scripts/openssl.sh), with apt-get;
 #   - a container engine, compose and the stores' images (scripts/backends.sh), with apt-get and into .cache/;
 #   - cargo-deny, built from crates.io into .cache/tools/ (about a minute on two cores, once).
 # Otherwise nothing is written outside this folder but by rustup and by cargo's download cache. The stores are taken down at the end, unless they
@@ -36,6 +37,7 @@ for component in rustfmt clippy; do
     fi
 done
 scripts/protoc.sh
+scripts/openssl.sh
 cargo --version
 cargo fetch --locked
 

@@ -5,15 +5,17 @@
 #![expect(clippy::unwrap_used, reason = "a test ends by panicking")]
 
 mod bench;
+mod connecting;
 mod door;
 mod entries;
 mod owners;
+mod secured;
 mod views;
 
 use libtest_mimic::Arguments;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let tests = [entries::tests(), owners::tests(), views::tests()];
+    let tests = [entries::tests(), owners::tests(), views::tests(), connecting::tests(), secured::tests()];
     libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit();
 }

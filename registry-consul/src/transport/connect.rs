@@ -60,7 +60,7 @@ fn secured(builder: ClientBuilder, texts: &TlsTexts) -> Result<ClientBuilder, Fa
     }
     if let Some((certificate, key)) = &texts.identity {
         let identity = Identity::from_pkcs8_pem(certificate.expose().as_bytes(), key.expose().as_bytes());
-        builder = builder.identity(identity.map_err(|error| Failure::of_identity(&error))?);
+        builder = builder.identity(identity.map_err(|error| Failure::of_tls_material(&error))?);
     }
     Ok(builder)
 }

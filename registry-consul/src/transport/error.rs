@@ -39,8 +39,10 @@ enum Note {
 
 impl Failure {
     /// An error of the HTTP client: no answer came, or none that could be read. None of its texts contains a header, so no token.
-    pub(super) fn of_http(error: &reqwest::Error) -> Self {
-        let text = chain(error);
+    pub(super) fn of_http(error: reqwest::Error) -> Self {
+        // The address is said once, by `at`.
+        let error = error.without_url();
+        let text = chain(&error);
         if error.is_timeout() {
             // Nothing can have been sent on a connection that was never made.
             let effect = if error.is_connect() { Effect::None } else { Effect::Unknown };
@@ -141,15 +143,10 @@ impl Failure {
         misconfigured("the ACL token has characters that no token has".into())
     }
 
-    /// Certificates that the TLS library does not take.
+    /// Certificates and keys that the TLS library does not take: some it refuses one by one, some only together.
     pub(super) fn of_tls_material(error: &reqwest::Error) -> Self {
-        misconfigured(format!("the TLS configuration cannot work: {}: check the CA", chain(error)))
-    }
-
-    /// A certificate of ours that the TLS library does not take.
-    pub(super) fn of_identity(error: &reqwest::Error) -> Self {
-        let mend = "check the client certificate, that the client key belongs to it, and that the key is PKCS #8 \
-            (`BEGIN PRIVATE KEY`; `openssl pkcs8 -topk8 -nodes` converts others)";
+        let mend = "check the CA, and that the client key belongs to the client certificate and is PKCS #8 (`BEGIN PRIVATE KEY`; \
+            `openssl pkcs8 -topk8 -nodes` converts others)";
         misconfigured(format!("the TLS configuration cannot work: {}: {mend}", chain(error)))
     }
 
@@ -297,6 +294,8 @@ fn is_closed(text: &str) -> bool {
         "unexpected EOF",
         "unexpected end of file",
         "EOF while reading",
+        // What hyper says of a request on a connection that ended before it could say why.
+        "channel closed",
     ];
     marks.iter().any(|mark| text.to_ascii_lowercase().contains(&mark.to_ascii_lowercase()))
 }

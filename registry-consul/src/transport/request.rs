@@ -62,7 +62,7 @@ pub(super) async fn send<E: Endpoint>(
         token.set_sensitive(true);
         request = request.header("x-consul-token", token);
     }
-    let response = request.send().await.map_err(|error| Failure::of_http(&error))?;
+    let response = request.send().await.map_err(Failure::of_http)?;
     let status = response.status();
     let is_answer = status.is_success() || extra.expected.contains(&status.as_u16());
     let index = response.headers().get(INDEX).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -94,7 +94,7 @@ fn url(base: &str, path: &str, query: &[(&str, &str)]) -> String {
 async fn read(mut response: Response, is_answer: bool) -> Result<Vec<u8>, Failure> {
     let most = if is_answer { MAX_ANSWER } else { MAX_COMPLAINT };
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| Failure::of_http(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(Failure::of_http)? {
         let room = most - body.len();
         if chunk.len() > room {
             if is_answer {
