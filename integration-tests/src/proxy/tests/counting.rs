@@ -71,3 +71,22 @@ async fn messages_of_http2_are_counted_however_they_are_cut() {
     }
     assert_eq!(proxy.counts().messages, 2, "data frames with a payload");
 }
+
+#[tokio::test]
+async fn requests_to_zookeeper_are_counted_without_pings() {
+    let echo = echo().await;
+    let proxy = FaultProxy::start(echo.address).await.unwrap();
+    let mut bytes = Vec::new();
+    for (number, kind, rest) in [(0, 0, 37), (1, 4, 20), (-2, 11, 0), (2, -11, 0), (-2, 11, 0)] {
+        bytes.extend(i32::to_be_bytes(8 + rest));
+        bytes.extend(i32::to_be_bytes(number));
+        bytes.extend(i32::to_be_bytes(kind));
+        bytes.extend(vec![0; rest as usize]);
+    }
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    for part in bytes.chunks(7) {
+        client.write_all(part).await.unwrap();
+        answer(&mut client).await.unwrap();
+    }
+    assert_eq!(proxy.counts().messages, 3, "the session's begin and end, and a read");
+}
