@@ -1,5 +1,6 @@
 //! The suite's harnesses for the stores, with servers that cases break, and how they are run where a store may be missing.
 
+pub mod consul;
 pub mod etcd;
 mod link;
 mod pool;

@@ -3,20 +3,27 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use registry_core::store::{Capabilities, Found, OpenRequest, Record, Session, SessionId, Store, StoreError, View};
+use registry_core::store::{
+    Capabilities, Found, OpenRequest, OwnerToken, Record, Session, SessionId, Store, StoreError, View,
+};
 use registry_core::{Info, InvalidField, ServiceName};
 
 /// The sessions of one handle, the present one last.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sessions(Arc<Mutex<Vec<SessionId>>>);
+pub(super) struct Sessions(Arc<Mutex<Vec<(SessionId, OwnerToken)>>>);
 
 impl Sessions {
     pub(super) fn last(&self) -> Option<SessionId> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).last().copied()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).last().map(|(session, _)| *session)
     }
 
-    fn add(&self, session: SessionId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+    /// Who opened them.
+    pub(super) fn owner(&self) -> Option<OwnerToken> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).last().map(|(_, owner)| owner.clone())
+    }
+
+    fn add(&self, session: SessionId, owner: OwnerToken) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((session, owner));
     }
 }
 
@@ -41,8 +48,9 @@ impl<S: Store> Store for Spy<S> {
     }
 
     async fn open(&self, request: OpenRequest) -> Result<Arc<dyn Session>, StoreError> {
+        let owner = request.owner.clone();
         let session = self.store.open(request).await?;
-        self.sessions.add(session.id());
+        self.sessions.add(session.id(), owner);
         Ok(session)
     }
 

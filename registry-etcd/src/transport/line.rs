@@ -28,6 +28,8 @@ struct State {
     endpoint: usize,
     /// Names the connection, made or to be made: it changes when the connection is given up.
     number: u64,
+    /// The first connection to this endpoint.
+    first: u64,
     link: Option<Link>,
 }
 
@@ -52,7 +54,7 @@ pub(super) enum Repeat {
 impl Line {
     /// A line that is not connected yet. `start` chooses the first endpoint.
     pub(super) fn new(config: Arc<Config>, start: usize) -> Self {
-        let state = State { endpoint: start, number: 0, link: None };
+        let state = State { endpoint: start, number: 0, first: 0, link: None };
         Self { config, state: Mutex::new(state), connecting: tokio::sync::Mutex::default() }
     }
 
@@ -126,9 +128,16 @@ impl Line {
     pub(super) fn distrust(&self, number: u64) {
         let mut state = self.state();
         if state.number == number {
-            state.number += 1;
-            state.endpoint = state.endpoint.wrapping_add(1);
-            state.link = None;
+            state.leave();
+        }
+    }
+
+    /// The endpoint that the connection `number` was made to does not answer, whatever connection to it is the present one: the next request takes
+    /// the next endpoint.
+    fn doubt(&self, number: u64) {
+        let mut state = self.state();
+        if state.first <= number {
+            state.leave();
         }
     }
 
@@ -174,6 +183,15 @@ impl Line {
     }
 }
 
+impl State {
+    fn leave(&mut self) {
+        self.number += 1;
+        self.first = self.number;
+        self.endpoint = self.endpoint.wrapping_add(1);
+        self.link = None;
+    }
+}
+
 impl fmt::Debug for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state();
@@ -192,7 +210,58 @@ struct Doubt<'a> {
 impl Drop for Doubt<'_> {
     fn drop(&mut self) {
         if self.since.is_some_and(|since| since.elapsed() >= SUSPICIOUS) {
-            self.line.distrust(self.number);
+            self.line.doubt(self.number);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Options;
+
+    fn line() -> Line {
+        let config = Config::new(&Options::new(["one", "two"])).unwrap();
+        Line::new(Arc::new(config), 0)
+    }
+
+    fn endpoint(line: &Line) -> usize {
+        line.state().endpoint
+    }
+
+    /// A request on the connection `number` that was dropped unanswered after a while.
+    fn dropped(line: &Line, number: u64, after: Duration) {
+        drop(Doubt { line, number, since: Instant::now().checked_sub(after) });
+    }
+
+    #[test]
+    fn a_request_that_hangs_speaks_against_its_endpoint_also_after_a_fresh_start() {
+        let line = line();
+        line.start_afresh();
+        dropped(&line, 0, SUSPICIOUS);
+        assert_eq!(endpoint(&line), 1);
+    }
+
+    #[test]
+    fn requests_that_hang_together_speak_once_against_one_endpoint() {
+        let line = line();
+        dropped(&line, 0, SUSPICIOUS);
+        dropped(&line, 0, SUSPICIOUS);
+        assert_eq!(endpoint(&line), 1);
+    }
+
+    #[test]
+    fn a_request_that_is_dropped_soon_says_nothing() {
+        let line = line();
+        dropped(&line, 0, SUSPICIOUS / 2);
+        assert_eq!(endpoint(&line), 0);
+    }
+
+    #[test]
+    fn a_connection_that_broke_says_nothing_about_its_successor() {
+        let line = line();
+        line.start_afresh();
+        line.distrust(0);
+        assert_eq!(endpoint(&line), 0);
     }
 }
