@@ -51,7 +51,7 @@ impl Link {
     /// How many requests the handle has sent. What is sent while the server is down ends with the connection.
     pub(super) fn requests(&self) -> u64 {
         let counts = self.proxy.counts();
-        counts.messages + counts.refused
+        counts.messages + counts.requests + counts.refused
     }
 }
 

@@ -22,6 +22,8 @@ pub struct Counts {
     pub waiting: u64,
     /// Messages in HTTP/2 data frames from clients, that is gRPC requests and what is sent on their streams. Zero under TLS.
     pub messages: u64,
+    /// Requests of HTTP/1.1. Zero under TLS.
+    pub requests: u64,
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +35,7 @@ pub(super) struct Tally {
     to_client: AtomicU64,
     waiting: AtomicU64,
     messages: AtomicU64,
+    requests: AtomicU64,
     patterns: Mutex<Vec<Pattern>>,
 }
 
@@ -55,6 +58,7 @@ impl Tally {
             to_client: self.to_client.load(Relaxed),
             waiting: self.waiting.load(Relaxed),
             messages: self.messages.load(Relaxed),
+            requests: self.requests.load(Relaxed),
         }
     }
 
@@ -86,7 +90,7 @@ impl Tally {
 
     /// Reads one direction of one connection.
     pub(super) fn scanner(&self, direction: Direction) -> Scanner<'_> {
-        Scanner { tally: self, direction, tail: Vec::new(), frames: Frames::default() }
+        Scanner { tally: self, direction, tail: Vec::new(), frames: Frames::default(), lines: Lines::default() }
     }
 
     fn patterns(&self) -> MutexGuard<'_, Vec<Pattern>> {
@@ -120,6 +124,7 @@ pub(super) struct Scanner<'a> {
     /// The end of what was read before, in which a pattern may have begun.
     tail: Vec<u8>,
     frames: Frames,
+    lines: Lines,
 }
 
 impl Scanner<'_> {
@@ -128,6 +133,7 @@ impl Scanner<'_> {
         if self.direction == Direction::ToServer {
             self.tally.to_server.fetch_add(count, Relaxed);
             self.tally.messages.fetch_add(self.frames.messages(bytes), Relaxed);
+            self.tally.requests.fetch_add(self.lines.requests(bytes), Relaxed);
         } else {
             self.tally.to_client.fetch_add(count, Relaxed);
         }
@@ -181,5 +187,47 @@ impl Frames {
             }
         }
         messages
+    }
+}
+
+/// Finds the ends of the first lines of requests (RFC 9112, section 3), however they are cut into reads.
+#[derive(Default)]
+struct Lines {
+    matched: usize,
+}
+
+impl Lines {
+    const END: &[u8] = b" HTTP/1.1\r\n";
+
+    /// How many of them end in these bytes.
+    fn requests(&mut self, bytes: &[u8]) -> u64 {
+        let mut requests = 0;
+        for &byte in bytes {
+            // No part of what is looked for is its beginning, but for its first byte.
+            self.matched = match Self::END.get(self.matched) {
+                Some(&expected) if byte == expected => self.matched + 1,
+                _ => usize::from(byte == Self::END[0]),
+            };
+            if self.matched == Self::END.len() {
+                requests += 1;
+                self.matched = 0;
+            }
+        }
+        requests
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_counted_however_they_are_cut() {
+        let text = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\nPUT /b HTTP/1.1\r\n\r\n HTTP/1. HTTP/1.1\r\n";
+        for size in 1..text.len() {
+            let mut lines = Lines::default();
+            let seen: u64 = text.chunks(size).map(|chunk| lines.requests(chunk)).sum();
+            assert_eq!(seen, 3, "in pieces of {size}");
+        }
     }
 }
