@@ -8,6 +8,8 @@ mod settings;
 mod suggest;
 mod url;
 
+/// The life cycle of a server, from its bound listener to its last request.
+pub use registry_core::server;
 pub use registry_core::{
     Address, Change, Difference, Error, ErrorKind, Handle, HandleOptions, HandleState, HandleStatus, Info, InfoBuilder,
     Instance, InvalidField, Material, NoInstance, NotReady, NotServing, Outcome, RegistrationState, RegistrationStatus,

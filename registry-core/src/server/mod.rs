@@ -26,10 +26,11 @@ pub use self::listen::{ListenAddr, Listening};
 pub use self::readiness::{NotReadyToServe, Readiness};
 pub use self::stop::{Stop, Stopper};
 
-use self::advertise::{Advertised, Overrides};
+use self::advertise::Overrides;
 use self::cycle::{Accepting, Cycle, Policy};
 use self::environment::Environment;
 use self::signals::Signals;
+use crate::address::Address;
 use crate::error::InvalidField;
 use crate::info::{Info, InfoBuilder};
 use crate::registry::Registry;
@@ -199,36 +200,38 @@ impl Server {
         self.overrides.environment = Environment::read()?;
         let missing = |field, offence| RunError::Invalid(InvalidField::new(field, offence));
         let registry = self.registry.take().ok_or_else(|| missing("registry", "is missing: call `with_registry`"))?;
-        let advertised = self.advertised(&*registry).await?;
-        let infos = self.infos(advertised.as_ref())?;
-        let accepting = match (self.ready.take(), advertised) {
+        let listening = self.listening.take().transpose().map_err(RunError::Listener)?;
+        let advertised = match &listening {
+            Some(listening) if !self.skips_listener() => {
+                let endpoints = registry.store_endpoints();
+                Some(advertise::advertised(listening, &self.overrides, &endpoints).await?)
+            }
+            _ => None,
+        };
+        let infos = self.infos(advertised.as_ref().map(|advertised| &advertised.address))?;
+        let probe = advertised.map(|advertised| advertised.probe).or(listening);
+        let accepting = match (self.ready.take(), probe) {
             (Some(told), _) => told,
-            (None, Some(advertised)) => Accepting::Probed(advertised.probe),
+            (None, Some(probe)) => Accepting::Probed(probe),
             (None, None) => return Err(missing("listener", "is missing: give it, or say when the server is ready")),
         };
         let Self { readiness, stopper: asked, policy, .. } = self;
         Cycle { registry, infos, accepting, readiness, asked, signals, policy }.run(serve).await
     }
 
-    async fn advertised(&mut self, registry: &dyn Registry) -> Result<Option<Advertised>, RunError> {
-        let Some(listening) = self.listening.take() else { return Ok(None) };
-        let listening = listening.map_err(RunError::Listener)?;
-        let endpoints = registry.store_endpoints();
-        // With every address given there is nothing to choose, and the environment has no say.
-        if self.services.iter().all(|(_, info)| info.skip_listen_addr) {
-            self.overrides.environment = Environment::default();
-        }
-        Ok(Some(advertise::advertised(&listening, &self.overrides, &endpoints).await?))
+    /// Whether every service brings its own address, so that there is nothing to choose.
+    fn skips_listener(&self) -> bool {
+        self.services.iter().all(|(_, info)| info.skip_listen_addr)
     }
 
     /// What is registered for each service.
-    fn infos(&self, advertised: Option<&Advertised>) -> Result<Vec<Info>, InvalidField> {
+    fn infos(&self, address: Option<&Address>) -> Result<Vec<Info>, InvalidField> {
         let named = self.overrides.host.is_some() || self.overrides.port.is_some();
         if named && self.services.iter().any(|(_, info)| info.skip_listen_addr) {
             let offence = "contradicts an advertised host or port: give one of the two";
             return Err(InvalidField::new("skip_listen_addr", offence));
         }
-        let (address, now) = (advertised.map(|advertised| &advertised.address), SystemTime::now());
+        let now = SystemTime::now();
         self.services.iter().map(|(basic, info)| fill::filled(info, basic, address, now)).collect()
     }
 }

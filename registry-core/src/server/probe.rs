@@ -1,6 +1,7 @@
 //! Whether a listener accepts, seen from outside.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -35,10 +36,20 @@ pub(super) async fn accepts(target: &ListenAddr, readiness: &Readiness) {
 
 async fn connect(target: &ListenAddr) -> io::Result<()> {
     match target {
-        ListenAddr::Tcp(address) => TcpStream::connect(address).await.map(drop),
+        ListenAddr::Tcp(address) => TcpStream::connect(dialled(*address)).await.map(drop),
         #[cfg(unix)]
         ListenAddr::Unix(path) => tokio::net::UnixStream::connect(path).await.map(drop),
         #[cfg(not(unix))]
         ListenAddr::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
     }
+}
+
+/// The unspecified address can be listened on; what is dialled is the loopback then.
+fn dialled(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
 }
