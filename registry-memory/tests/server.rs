@@ -240,6 +240,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_server_can_be_spawned() {
+        let store = MemoryStore::new();
+        let server = server(handle(&store).await);
+        server.stopper().stop();
+        tokio::spawn(server.run(told)).await.unwrap().unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_cannot_be_is_refused_before_the_server_starts() {
         let refused = async |server: Server| match server.run(async |_| panic!("the server was started")).await {
             Err(RunError::Invalid(invalid)) => invalid.field(),

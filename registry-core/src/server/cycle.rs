@@ -100,8 +100,9 @@ impl Cycle {
         tracing::info!(reason = %reason, "the server stops");
         self.readiness.set(Phase::Stopping(reason.to_string()));
 
-        let mut signals = std::mem::replace(&mut self.signals, Signals::none());
-        let finish = self.finish(&mut served, &published, &stop);
+        // Taken apart, so that what the caller gave need not be shared for the future to be `Send`.
+        let Self { registry, mut signals, policy, .. } = self;
+        let finish = policy.finish(&*registry, &mut served, &published, &stop);
         let again = async {
             if !matches!(reason, Reason::Signal(_)) {
                 signals.next().await;
@@ -116,7 +117,7 @@ impl Cycle {
             }
             () = finish => {}
         }
-        self.result(served.output, reason)
+        policy.result(served.output, reason)
     }
 
     /// Starts the server, registers it once it accepts, and waits for a reason to stop.
@@ -147,26 +148,34 @@ impl Cycle {
             error = up => Reason::Refused(error),
         }
     }
+}
 
+impl Policy {
     /// Withdraws, drains, lets the server finish, and closes the registry.
-    async fn finish<F: Future + Unpin>(&self, served: &mut Served<F>, published: &[Info], stop: &Stopper) {
-        let withdrawn = join_all(published.iter().map(async |info| match self.registry.deregister(info).await {
+    async fn finish<F: Future + Unpin>(
+        &self,
+        registry: &dyn Registry,
+        served: &mut Served<F>,
+        published: &[Info],
+        stop: &Stopper,
+    ) {
+        let withdrawn = join_all(published.iter().map(async |info| match registry.deregister(info).await {
             Ok(()) => tracing::info!(service = %info.service(), address = %info.address(), "deregistered"),
             Err(error) => tracing::warn!(%error, "not deregistered yet; the server stops all the same"),
         }));
         served.meanwhile(withdrawn).await;
-        if !published.is_empty() && !self.policy.drain.is_zero() {
+        if !published.is_empty() && !self.drain.is_zero() {
             tokio::select! {
                 biased;
                 () = served.ended() => {}
-                () = tokio::time::sleep(self.policy.drain) => {}
+                () = tokio::time::sleep(self.drain) => {}
             }
         }
         stop.stop();
         // Whoever is late is told of by the result.
-        let _ = tokio::time::timeout(self.policy.request_limit, served.ended()).await;
-        if self.policy.close_registry
-            && let Err(error) = self.registry.close().await
+        let _ = tokio::time::timeout(self.request_limit, served.ended()).await;
+        if self.close_registry
+            && let Err(error) = registry.close().await
         {
             tracing::warn!(%error, "the registry was closed without confirmation; what it still holds expires");
         }
@@ -178,7 +187,7 @@ impl Cycle {
             (Some(Err(panic)), _) => resume_unwind(panic),
             (_, Reason::Refused(error)) => Err(RunError::Register(error)),
             (Some(Ok(value)), _) => Ok(value),
-            (None, _) => Err(RunError::Overdue(self.policy.request_limit)),
+            (None, _) => Err(RunError::Overdue(self.request_limit)),
         }
     }
 }
