@@ -15,8 +15,8 @@ use crate::session::ConsulSession;
 use crate::transport::Transport;
 use crate::view::ConsulView;
 
-/// Entries in one put, remove, inspect or renewal: each is a few requests of its own.
-const MAX_BATCH: usize = 16;
+/// Entries in one put, remove, inspect or renewal: each is a few requests of its own. Four batches at once are as many as there are connections for.
+const MAX_BATCH: usize = 8;
 
 /// A client of one Consul agent: what [`Handle`](crate::Handle) drives.
 ///

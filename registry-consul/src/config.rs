@@ -78,6 +78,11 @@ impl Config {
         self.token.iter().chain(tls).any(|material| matches!(material, Material::File(_)))
     }
 
+    /// Whether Consul knows us by a token.
+    pub(crate) fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
     /// Consul has answered: the configuration works.
     pub(crate) fn note_answer(&self) {
         self.answered.store(true, Ordering::Relaxed);

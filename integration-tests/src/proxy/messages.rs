@@ -6,8 +6,8 @@ pub(super) enum Messages {
     /// Nothing was read yet.
     #[default]
     Silent,
-    /// HTTP/2, which begins with its preface.
-    Http2(Http2),
+    /// HTTP/2, which begins with its preface, or else HTTP/1.1.
+    Http(Http2, Http1),
     /// ZooKeeper's client protocol: frames after their length, so that the first byte is 0.
     ZooKeeper(ZooKeeper),
 }
@@ -18,12 +18,15 @@ impl Messages {
         if let (Self::Silent, Some(first)) = (&*self, bytes.first()) {
             *self = match first {
                 0 => Self::ZooKeeper(ZooKeeper::default()),
-                _ => Self::Http2(Http2::default()),
+                _ => Self::Http(Http2::default(), Http1::default()),
             };
         }
         match self {
             Self::Silent => 0,
-            Self::Http2(frames) => frames.count(bytes),
+            Self::Http(frames, lines) => {
+                let messages = frames.count(bytes);
+                if frames.is_other_protocol { lines.count(bytes) } else { messages }
+            }
             Self::ZooKeeper(frames) => frames.count(bytes),
         }
     }
@@ -71,6 +74,32 @@ impl Http2 {
     }
 }
 
+/// The ends of the first lines of requests (RFC 9112, section 3).
+#[derive(Debug, Default)]
+pub(super) struct Http1 {
+    matched: usize,
+}
+
+impl Http1 {
+    const END: &[u8] = b" HTTP/1.1\r\n";
+
+    fn count(&mut self, bytes: &[u8]) -> u64 {
+        let mut requests = 0;
+        for &byte in bytes {
+            // No part of what is looked for is its beginning, but for its first byte.
+            self.matched = match Self::END.get(self.matched) {
+                Some(&expected) if byte == expected => self.matched + 1,
+                _ => usize::from(byte == Self::END[0]),
+            };
+            if self.matched == Self::END.len() {
+                requests += 1;
+                self.matched = 0;
+            }
+        }
+        requests
+    }
+}
+
 /// The frames of ZooKeeper's clients (`zookeeper.jute`). Each counts but for the pings of the connection itself, as those of HTTP/2 do not count
 /// either.
 #[derive(Debug, Default)]
@@ -103,5 +132,20 @@ impl ZooKeeper {
             }
         }
         messages
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_of_http_1_are_counted_however_they_are_cut() {
+        let text = b"PUT /a HTTP/1.1\r\nHost: h\r\n\r\nPUT /b HTTP/1.1\r\n\r\n HTTP/1. HTTP/1.1\r\n";
+        for size in 1..text.len() {
+            let mut messages = Messages::default();
+            let seen: u64 = text.chunks(size).map(|chunk| messages.count(chunk)).sum();
+            assert_eq!(seen, 3, "in pieces of {size}");
+        }
     }
 }

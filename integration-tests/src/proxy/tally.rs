@@ -21,8 +21,8 @@ pub struct Counts {
     pub to_client: u64,
     /// Reads that wait for their delivery: held ones above all.
     pub waiting: u64,
-    /// Requests from clients: messages in HTTP/2 data frames, that is gRPC requests and what is sent on their streams, and ZooKeeper's requests but for
-    /// pings. Zero under TLS.
+    /// Requests from clients: messages in HTTP/2 data frames, that is gRPC requests and what is sent on their streams; requests of HTTP/1.1; and
+    /// ZooKeeper's requests but for pings. Zero under TLS.
     pub messages: u64,
 }
 
