@@ -64,7 +64,7 @@ RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --all-featur
 
 # As for publishing, but that nothing is sent: each crate is packed, and built from its packed files and those of the crates below it.
 step "packages"
-cargo package --locked --workspace --exclude integration-tests --exclude registry-examples --allow-dirty --quiet
+cargo package --locked --workspace --exclude integration-tests --exclude registry-examples --exclude my-adapter --exclude my-poll-adapter --allow-dirty --quiet
 
 step "licences, bans, sources and advisories"
 if [ "${CARGO_DENY:-}" = off ]; then
