@@ -8,6 +8,7 @@
 pub mod environment;
 pub mod harness;
 pub mod memory;
+pub mod rounds;
 
 mod bench;
 mod consul;
@@ -17,6 +18,7 @@ mod eventually;
 mod owner_process;
 mod proxy;
 mod server;
+mod trial;
 mod zookeeper;
 
 pub use self::bench::BenchError;
@@ -27,6 +29,7 @@ pub use self::eventually::{eventually, never};
 pub use self::owner_process::OwnerProcess;
 pub use self::proxy::{Counts, Direction, Fault, FaultProxy};
 pub use self::server::{Kind, Server};
+pub use self::trial::{Running, trial};
 pub use self::zookeeper::{Acl, Node, ZooKeeperDoor, ZooKeeperEnsemble, ZooKeeperServer, Zookeeper};
 
 /// The programs of the README, as doc tests.

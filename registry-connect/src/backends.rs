@@ -2,6 +2,8 @@
 
 use crate::connector::Backend;
 
+#[cfg(feature = "consul")]
+mod consul;
 #[cfg(feature = "etcd")]
 mod etcd;
 #[cfg(feature = "memory")]
@@ -10,6 +12,8 @@ mod memory;
 /// The backends that are compiled in.
 pub(crate) fn compiled_in() -> Vec<Backend> {
     vec![
+        #[cfg(feature = "consul")]
+        consul::BACKEND,
         #[cfg(feature = "etcd")]
         etcd::BACKEND,
         #[cfg(feature = "memory")]

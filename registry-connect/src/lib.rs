@@ -8,6 +8,11 @@ mod settings;
 mod suggest;
 mod url;
 
+/// The Consul backend's own crate, with what a URL cannot say.
+#[cfg(feature = "consul")]
+pub use registry_consul as consul;
+/// The life cycle of a server, from its bound listener to its last request.
+pub use registry_core::server;
 pub use registry_core::{
     Address, Change, Difference, Error, ErrorKind, Handle, HandleOptions, HandleState, HandleStatus, Info, InfoBuilder,
     Instance, InvalidField, Material, NoInstance, NotReady, NotServing, Outcome, RegistrationState, RegistrationStatus,

@@ -72,32 +72,67 @@ const fn every(key: &'static str, value: ValueKind, default: &'static str, meani
 }
 
 const ETCD: &[&str] = &["etcd"];
+const CONSUL: &[&str] = &["consul"];
+const TLS: &[&str] = &["etcd", "consul"];
 
-const fn etcd(key: &'static str, value: ValueKind, default: &'static str, meaning: &'static str) -> UrlOption {
-    UrlOption { key, value, default, meaning, schemes: ETCD }
+const fn only(
+    schemes: &'static [&'static str],
+    key: &'static str,
+    value: ValueKind,
+    default: &'static str,
+    meaning: &'static str,
+) -> UrlOption {
+    UrlOption { key, value, default, meaning, schemes }
 }
 
 /// All options of the backends of this workspace. The table in the crate's documentation is compared with it by a test.
 pub const OPTIONS: &[UrlOption] = &[
-    every("ttl", ValueKind::Duration, "15s", "how long an entry outlives an owner that died"),
+    every("ttl", ValueKind::Duration, "15s", "how long an entry outlives an owner that died; 30s on Consul"),
     every("operation_timeout", ValueKind::Duration, "5s", "within what time every call ends"),
     every("attempt_timeout", ValueKind::Duration, "2s", "within what time one attempt of the background work ends"),
     every("backoff_cap", ValueKind::Duration, "2s", "the longest pause between two attempts"),
     every("audit_interval", ValueKind::Duration, "30s", "how often all entries are compared with what is wanted"),
     every("removal_grace", ValueKind::Duration, "the TTL", "how long removals are held back after an outage"),
     every("lazy", ValueKind::Flag, "false", "whether the handle opens while the store is away"),
-    etcd("user", ValueKind::Text, "none", "who we are; also as `user@` before the hosts"),
-    etcd("password", ValueKind::Secret, "none", "the user's password; also as `user:password@` before the hosts"),
-    etcd(
+    only(ETCD, "user", ValueKind::Text, "none", "who we are; also as `user@` before the hosts"),
+    only(ETCD, "password", ValueKind::Secret, "none", "the user's password; also as `user:password@` before the hosts"),
+    only(CONSUL, "token", ValueKind::Secret, "none", "the ACL token"),
+    only(
+        TLS,
         "tls",
         ValueKind::Flag,
         "whether a key below is given",
         "whether the connection is TLS; `false` with one of these keys is refused",
     ),
-    etcd("ca", ValueKind::Pem, "the system's", "the authorities that may sign the server's certificate"),
-    etcd("cert", ValueKind::Pem, "none", "our certificate, for mutual TLS; goes with `key`"),
-    etcd("key", ValueKind::Pem, "none", "the private key of our certificate"),
-    etcd("server_name", ValueKind::Text, "the host", "the name that the server's certificate must bear"),
+    only(TLS, "ca", ValueKind::Pem, "the system's", "the authorities that may sign the server's certificate"),
+    only(TLS, "cert", ValueKind::Pem, "none", "our certificate, for mutual TLS; goes with `key`"),
+    only(TLS, "key", ValueKind::Pem, "none", "the private key of our certificate"),
+    only(ETCD, "server_name", ValueKind::Text, "the host", "the name that the server's certificate must bear"),
+    only(CONSUL, "dc", ValueKind::Text, "the agent's", "the datacenter in which services are looked for"),
+    only(
+        CONSUL,
+        "consistency",
+        ValueKind::Text,
+        "consistent",
+        "what a read may miss: `consistent`, `leader` (Consul's mode `default`) or `stale`",
+    ),
+    only(CONSUL, "wait", ValueKind::Duration, "60s", "how long a query waits for a change: 1 s to 60 s"),
+    only(
+        CONSUL,
+        "check",
+        ValueKind::Text,
+        "ttl",
+        "what keeps a registration alive: `ttl`, `tcp`, `http:/path`, `grpc`, `grpc:service` or `none`",
+    ),
+    only(CONSUL, "check_interval", ValueKind::Duration, "5s", "how often the agent checks, where it does so itself"),
+    only(CONSUL, "check_timeout", ValueKind::Duration, "5s", "within what time such a check must be answered"),
+    only(
+        CONSUL,
+        "deregister_after",
+        ValueKind::Duration,
+        "60s",
+        "after how long an entry that is critical all the time is removed; a minute at least",
+    ),
 ];
 
 /// Reads `500ms`, `15s`, `2m` or `1h`.

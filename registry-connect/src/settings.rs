@@ -82,6 +82,19 @@ impl Settings {
         Ok(options)
     }
 
+    /// Whether the connection is TLS, by the option `tls` and by whether options of it are `configured`: it is never left out by mistake.
+    ///
+    /// # Errors
+    /// `InvalidInput` on `tls` when it says no and another option wants it.
+    pub fn tls_is_wanted(&self, configured: bool) -> Result<bool, Error> {
+        match self.flag("tls") {
+            Some(false) if configured => {
+                Err(refused("tls", "is `false`, but there is a key that wants it: leave out one of them"))
+            }
+            said => Ok(said.unwrap_or(configured)),
+        }
+    }
+
     /// The value of an option of kind [`ValueKind::Duration`], if the URL has it.
     pub fn duration(&self, key: &str) -> Option<Duration> {
         match self.values.get(key)? {

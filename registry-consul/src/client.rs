@@ -15,8 +15,8 @@ use crate::session::ConsulSession;
 use crate::transport::Transport;
 use crate::view::ConsulView;
 
-/// Entries in one put, remove, inspect or renewal: each is a few requests of its own.
-const MAX_BATCH: usize = 16;
+/// Entries in one put, remove, inspect or renewal: each is a few requests of its own. Four batches at once are as many as there are connections for.
+const MAX_BATCH: usize = 8;
 
 /// A client of one Consul agent: what [`Handle`](crate::Handle) drives.
 ///
@@ -53,6 +53,10 @@ impl Store for Client {
             max_batch: MAX_BATCH,
             ..Capabilities::default()
         }
+    }
+
+    fn endpoints(&self) -> Vec<String> {
+        vec![self.transport.config().host_and_port.clone()]
     }
 
     fn check_service(&self, service: &ServiceName) -> Result<(), InvalidField> {
@@ -99,6 +103,13 @@ mod tests {
         assert_eq!(record.key().as_str(), "demo:10.0.0.5:8888");
         let value: Value = serde_json::from_slice(record.value()).unwrap();
         assert_eq!((&value["ID"], &value["Tags"]), (&json!("demo:10.0.0.5:8888"), &json!(["idc:hd1"])));
+    }
+
+    #[test]
+    fn the_endpoint_is_the_agent() {
+        let endpoints = |address: &str| Options::new(address).client().unwrap().endpoints();
+        assert_eq!(endpoints("https://consul-1/base"), ["consul-1:8501"]);
+        assert_eq!(endpoints("[::1]"), ["[::1]:8500"]);
     }
 
     #[test]

@@ -71,13 +71,28 @@ impl Definition {
     }
 }
 
-/// Refuses a service name that cannot be kept apart: the id joins name and address by `:`, and versions of Consul differ in how often they decode a `%`.
+/// Refuses a service name that cannot be kept apart: the id joins name and address by `:`, and versions of Consul differ in how often they decode a `%`. And
+/// one that Consul answers with "400 Bad Request" when it stands in a path: it takes only what Go prints (`unicode.IsPrint`).
 pub(crate) fn check_service(service: &ServiceName) -> Result<(), InvalidField> {
-    match service.as_str().chars().find(|c| matches!(c, ':' | '%')) {
-        None => Ok(()),
-        Some(c) => Err(InvalidField::new("service", format!("contains `{c}`"))
-            .with_limit("no `:` and no `%` on Consul, whose ids join name and address by `:`")),
+    let refuse = |offence: String, limit: &'static str| Err(InvalidField::new("service", offence).with_limit(limit));
+    for c in service.as_str().chars() {
+        if matches!(c, ':' | '%') {
+            return refuse(
+                format!("contains `{c}`"),
+                "no `:` and no `%` on Consul, whose ids join name and address by `:`",
+            );
+        }
+        if !is_printable(c) {
+            return refuse(format!("contains {c:?}"), "printable characters and the plain space on Consul");
+        }
     }
+    Ok(())
+}
+
+/// What Rust would show as it is, marks that combine with another character included.
+fn is_printable(c: char) -> bool {
+    let pair: String = ['a', c].iter().collect();
+    matches!(c, '\'' | '"' | '\\') || pair.escape_debug().count() == 2
 }
 
 /// `key:value`, which Go's resolver splits at the first `:`.
@@ -164,10 +179,20 @@ mod tests {
     }
 
     #[test]
+    fn names_that_consul_takes_are_not_refused() {
+        for name in ["a b", " a ", "名前", "Ünï", "a\u{300}", "a'\"\\*?#;~", "echo-v2.x_y"] {
+            assert!(Definition::new(&demo().service(name).build().unwrap()).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
     fn what_consul_cannot_carry_is_refused_by_field_and_limit() {
         let rows = [
             (demo().service("a:b"), "service"),
             (demo().service("a%2fb"), "service"),
+            (demo().service("a\u{a0}"), "service"),
+            (demo().service("a\u{2028}b"), "service"),
+            (demo().service("a\u{200b}b"), "service"),
             (demo().address(Address::unix("/run/x.sock").unwrap()), "address"),
             (demo().weight(MAX_WEIGHT + 1), "weight"),
             (demo().tag("a:b", "c"), "tags"),

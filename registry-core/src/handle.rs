@@ -170,6 +170,10 @@ impl Registry for Handle {
     fn registrations(&self) -> Vec<RegistrationStatus> {
         self.inner.keeper.registrations()
     }
+
+    fn store_endpoints(&self) -> Vec<String> {
+        self.inner.store.endpoints()
+    }
 }
 
 #[async_trait]

@@ -103,14 +103,14 @@ impl Info {
 #[derive(Clone, Debug, Default)]
 #[must_use = "a builder does nothing before `build`"]
 pub struct InfoBuilder {
-    service: String,
-    address: Option<Result<Address, InvalidField>>,
-    payload_codec: String,
-    weight: Option<u64>,
-    start_time: Option<SystemTime>,
-    warm_up: Duration,
-    tags: BTreeMap<String, String>,
-    skip_listen_addr: bool,
+    pub(crate) service: String,
+    pub(crate) address: Option<Result<Address, InvalidField>>,
+    pub(crate) payload_codec: String,
+    pub(crate) weight: Option<u64>,
+    pub(crate) start_time: Option<SystemTime>,
+    pub(crate) warm_up: Duration,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) skip_listen_addr: bool,
 }
 
 impl InfoBuilder {
@@ -229,6 +229,18 @@ fn whole_milliseconds(time: SystemTime) -> Result<SystemTime, InvalidField> {
             Err(InvalidField::new("start_time", "is too far ahead")
                 .with_limit(format!("at most {MAX_MILLISECONDS} ms")))
         }
+    }
+}
+
+impl From<Info> for InfoBuilder {
+    fn from(info: Info) -> Self {
+        info.to_builder()
+    }
+}
+
+impl From<&Info> for InfoBuilder {
+    fn from(info: &Info) -> Self {
+        info.to_builder()
     }
 }
 

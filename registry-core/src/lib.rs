@@ -6,12 +6,14 @@
 //! | you want to | look at |
 //! |---|---|
 //! | register a server | [`Registry`], [`Info`] |
+//! | run a server from listener to drained | [`server`] |
 //! | find servers | [`Resolver`], [`Snapshot`], [`Watch`] |
 //! | write an adapter | [`store`], [`Handle`] |
 //! | know what is promised | [`contract`] |
 
 pub mod contract;
 pub mod metrics;
+pub mod server;
 pub mod store;
 
 mod address;

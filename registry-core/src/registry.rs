@@ -76,6 +76,12 @@ pub trait Registry: Send + Sync {
     /// The present status of every registration of this handle, in no particular order. One pass over all of them.
     fn registrations(&self) -> Vec<RegistrationStatus>;
 
+    /// Where the store is dialled, each `host:port`; empty where it is in this process or unknown. The server life cycle advertises the address of
+    /// this machine that faces it (S2). A wrapper passes it on.
+    fn store_endpoints(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Whether the handle is connected and everything registered through it stands (L6). Made for readiness probes, never for liveness:
     /// restarting a server because its registry is away helps nobody.
     ///
@@ -122,6 +128,9 @@ macro_rules! forward {
             }
             fn registrations(&self) -> Vec<RegistrationStatus> {
                 (**self).registrations()
+            }
+            fn store_endpoints(&self) -> Vec<String> {
+                (**self).store_endpoints()
             }
             fn is_ready(&self) -> Result<(), NotServing> {
                 (**self).is_ready()

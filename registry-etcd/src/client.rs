@@ -37,6 +37,10 @@ impl Store for Client {
         Capabilities { max_batch: MAX_BATCH, ..Capabilities::default() }
     }
 
+    fn endpoints(&self) -> Vec<String> {
+        self.transport.endpoints()
+    }
+
     fn encode(&self, info: &Info) -> Result<Record, InvalidField> {
         let key = format!("{}{}", self.prefix.folder(info.service()), info.address());
         Record::fitting(Key::new(key), JsonRecord::encode(info), info)

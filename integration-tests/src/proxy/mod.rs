@@ -2,6 +2,7 @@
 
 mod fault;
 mod link;
+mod messages;
 mod pump;
 mod tally;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::fault::Direction;
+use super::messages::Messages;
 
 /// What has gone through a proxy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,7 +21,8 @@ pub struct Counts {
     pub to_client: u64,
     /// Reads that wait for their delivery: held ones above all.
     pub waiting: u64,
-    /// Messages in HTTP/2 data frames from clients, that is gRPC requests and what is sent on their streams. Zero under TLS.
+    /// Requests from clients: messages in HTTP/2 data frames, that is gRPC requests and what is sent on their streams; requests of HTTP/1.1; and
+    /// ZooKeeper's requests but for pings. Zero under TLS.
     pub messages: u64,
 }
 
@@ -86,7 +88,7 @@ impl Tally {
 
     /// Reads one direction of one connection.
     pub(super) fn scanner(&self, direction: Direction) -> Scanner<'_> {
-        Scanner { tally: self, direction, tail: Vec::new(), frames: Frames::default() }
+        Scanner { tally: self, direction, tail: Vec::new(), messages: Messages::default() }
     }
 
     fn patterns(&self) -> MutexGuard<'_, Vec<Pattern>> {
@@ -119,7 +121,7 @@ pub(super) struct Scanner<'a> {
     direction: Direction,
     /// The end of what was read before, in which a pattern may have begun.
     tail: Vec<u8>,
-    frames: Frames,
+    messages: Messages,
 }
 
 impl Scanner<'_> {
@@ -127,7 +129,7 @@ impl Scanner<'_> {
         let count = bytes.len() as u64;
         if self.direction == Direction::ToServer {
             self.tally.to_server.fetch_add(count, Relaxed);
-            self.tally.messages.fetch_add(self.frames.messages(bytes), Relaxed);
+            self.tally.messages.fetch_add(self.messages.count(bytes), Relaxed);
         } else {
             self.tally.to_client.fetch_add(count, Relaxed);
         }
@@ -139,47 +141,5 @@ impl Scanner<'_> {
         }
         let old = self.tail.len().saturating_sub(longest - 1);
         self.tail.drain(..old);
-    }
-}
-
-/// Finds the frames of a client's side of HTTP/2 (RFC 9113, sections 3.4 and 4.1), however they are cut into reads.
-#[derive(Default)]
-struct Frames {
-    preface: usize,
-    is_other_protocol: bool,
-    header: Vec<u8>,
-    payload_left: usize,
-}
-
-impl Frames {
-    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    const HEADER: usize = 9;
-    const DATA: u8 = 0;
-
-    /// How many data frames with a payload begin in these bytes.
-    fn messages(&mut self, mut bytes: &[u8]) -> u64 {
-        let mut messages = 0;
-        while let (Some(&byte), false) = (bytes.first(), self.is_other_protocol) {
-            if let Some(&expected) = Self::PREFACE.get(self.preface) {
-                self.is_other_protocol = byte != expected;
-                self.preface += 1;
-                bytes = &bytes[1..];
-            } else if self.payload_left > 0 {
-                let skipped = self.payload_left.min(bytes.len());
-                self.payload_left -= skipped;
-                bytes = &bytes[skipped..];
-            } else {
-                self.header.push(byte);
-                bytes = &bytes[1..];
-                if let [high, middle, low, kind, ..] = self.header[..]
-                    && self.header.len() == Self::HEADER
-                {
-                    self.payload_left = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
-                    messages += u64::from(kind == Self::DATA && self.payload_left > 0);
-                    self.header.clear();
-                }
-            }
-        }
-        messages
     }
 }

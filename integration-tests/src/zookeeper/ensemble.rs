@@ -73,6 +73,11 @@ impl ZooKeeperEnsemble {
         Err(BenchError::new("the ensemble has no leader"))
     }
 
+    /// Whether this member leads or follows, and so serves clients.
+    pub async fn serves(&self, member: usize) -> bool {
+        server::mode(self.address(member)).await.is_some()
+    }
+
     /// The member that the client of this session is connected to.
     ///
     /// # Errors

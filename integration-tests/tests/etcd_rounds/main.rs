@@ -1,95 +1,129 @@
-//! Random fault rounds on a real etcd: two owners and two watchers, each through a proxy of its own, while links break, the server dies or
-//! freezes, leases are revoked and entries change behind the owners' backs. After each round everything must be as wanted again.
-//!
-//! | variable | |
-//! |---|---|
-//! | `REGISTRY_TEST_ROUNDS` | how many rounds, 7 by default; ask for 40 or more before a release |
-//! | `REGISTRY_TEST_SEED` | the seed that a failure printed: the same schedule again; without it a new one |
+//! Random fault rounds on a real etcd: see [`integration_tests::rounds`].
 //!
 //! Needs what `scripts/test-all.sh` brings up; otherwise it shows as ignored.
 
-#![expect(clippy::print_stderr, reason = "the seed must be seen also when a round hangs")]
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
 
-mod holders;
-mod judge;
-mod plan;
-mod stage;
+use async_trait::async_trait;
+use etcd_client::{Client, GetOptions, KeyValue, LeaseStatus, ResponseHeader};
+use integration_tests::EtcdServer;
+use integration_tests::environment::Backend;
+use integration_tests::rounds::{self, Entry, Failure, Ground};
+use registry_core::store::{Record, Store};
+use registry_core::{Handle, HandleOptions};
+use registry_etcd::Options;
 
-use integration_tests::environment::{Availability, Backend};
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
-
-use self::plan::Plan;
-use self::stage::Stage;
-
-/// Unless more are asked for: they take about half a minute.
-const ROUNDS: u64 = 7;
+/// Of all keys.
+const PREFIX: &str = "rounds";
 
 fn main() {
-    let trials = vec![
-        trial("all_is_as_wanted_after_each_round_of_random_faults", random_rounds),
-        Trial::test("a_seed_repeats_its_schedule", a_seed_repeats_its_schedule),
-        Trial::test("the_last_caller_holds_an_address", holders::the_last_caller_holds_an_address),
-    ];
-    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+    // They take about half a minute.
+    rounds::main::<Etcd>(7);
 }
 
-fn trial(name: &str, body: fn(u64) -> Result<(), String>) -> Trial {
-    Trial::ignorable_test(name, move || match Backend::Etcd.availability() {
-        Availability::Ready => {
-            let rounds = number("REGISTRY_TEST_ROUNDS")?.unwrap_or(ROUNDS);
-            body(rounds).map(|()| Completion::Completed).map_err(Failed::from)
-        }
-        Availability::Ignored(reason) => Ok(Completion::ignored_with(reason)),
-        Availability::Failed(reason) => Err(Failed::from(reason)),
-    })
+struct Etcd {
+    server: EtcdServer,
+    door: Client,
 }
 
-fn a_seed_repeats_its_schedule() -> Result<(), Failed> {
-    let schedule = |seed| (0..40).map(|round| format!("{:?}", Plan::new(seed, round))).collect::<Vec<_>>();
-    assert_eq!(schedule(7), schedule(7));
-    assert_ne!(schedule(7), schedule(8));
-    Ok(())
-}
-
-fn random_rounds(rounds: u64) -> Result<(), String> {
-    let seed = number("REGISTRY_TEST_SEED")?.unwrap_or_else(|| fastrand::u64(..));
-    eprintln!("{rounds} rounds; REGISTRY_TEST_SEED={seed} repeats the schedule");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| error.to_string())?.block_on(run(seed, rounds))
-}
-
-async fn run(seed: u64, rounds: u64) -> Result<(), String> {
-    let tasks = judge::tasks();
-    let set_up = async {
-        let mut stage = Stage::open().await.map_err(|error| error.to_string())?;
-        judge::recovers(&stage).await?;
-        // The first renewal of each handle opens a stream, and with it a task.
-        stage.tasks = judge::tasks() + plan::HANDLES;
-        Ok::<_, String>(stage)
-    };
-    let mut stage = set_up.await.map_err(|reason| format!("seed {seed}, before the first round: {reason}"))?;
-    for round in 0..rounds {
-        let plan = Plan::new(seed, round);
-        eprintln!("round {round}: {:?} for {:?}", plan.fault, plan.lasts);
-        if let Err(reason) = play(&mut stage, &plan, round).await {
-            let log = stage.log.borrow().join("\n  ");
-            return Err(format!("seed {seed}, round {round}: {reason}\nwhat happened:\n  {log}"));
-        }
+impl Etcd {
+    /// Everything below this, by key.
+    async fn below(&self, prefix: String) -> Result<BTreeMap<String, Entry>, Failure> {
+        let answer = self.door.clone().get(prefix, Some(GetOptions::new().with_prefix())).await?;
+        let entry = |pair: &KeyValue| {
+            let session = (pair.lease() != 0).then(|| pair.lease().cast_unsigned());
+            (String::from_utf8_lossy(pair.key()).into_owned(), Entry { value: pair.value().to_vec(), session })
+        };
+        Ok(answer.kvs().iter().map(entry).collect())
     }
-    judge::nothing_leaks(stage, tasks).await.map_err(|reason| format!("seed {seed}, after the last round: {reason}"))
 }
 
-async fn play(stage: &mut Stage, plan: &Plan, round: u64) -> Result<(), String> {
-    stage.play(plan).await?;
-    judge::recovers(stage).await?;
-    stage.holders.note(judge::holders(stage));
-    stage.change(round).await?;
-    judge::follows(stage).await
+fn options(address: SocketAddr, options: HandleOptions) -> Options {
+    Options::new([address.to_string()]).with_prefix(PREFIX).with_handle(options)
 }
 
-fn number(variable: &str) -> Result<Option<u64>, String> {
-    match std::env::var(variable) {
-        Ok(text) => text.parse().map(Some).map_err(|_| format!("{variable} is no number: {text}")),
-        Err(_) => Ok(None),
+#[async_trait(?Send)]
+impl Ground for Etcd {
+    const BACKEND: Backend = Backend::Etcd;
+    const SMALLEST_TTL: Duration = Duration::from_secs(2);
+    const SESSIONS: usize = 1;
+    // For leases, calls and watches.
+    const CONNECTIONS: u64 = 3;
+
+    async fn start() -> Result<Self, Failure> {
+        let server = EtcdServer::start().await?;
+        let door = Client::connect([server.url()], None).await?;
+        Ok(Self { server, door })
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    async fn connect(&self, address: SocketAddr, handle: HandleOptions) -> Result<Handle, Failure> {
+        Ok(registry_etcd::connect(options(address, handle)).await?)
+    }
+
+    fn store(&self, handle: HandleOptions) -> Result<Box<dyn Store>, Failure> {
+        Ok(Box::new(options(self.address(), handle).client()?))
+    }
+
+    async fn kill(&self) -> Result<(), Failure> {
+        Ok(self.server.kill().await?)
+    }
+
+    async fn restart(&self) -> Result<(), Failure> {
+        Ok(self.server.restart().await?)
+    }
+
+    async fn wipe(&self) -> Result<(), Failure> {
+        Ok(self.server.wipe().await?)
+    }
+
+    async fn freeze(&self) -> Result<(), Failure> {
+        Ok(self.server.freeze().await?)
+    }
+
+    async fn thaw(&self) -> Result<(), Failure> {
+        Ok(self.server.thaw().await?)
+    }
+
+    async fn forget(&self) -> Result<(), Failure> {
+        let revision = self.door.clone().get(PREFIX, None).await?.header().map_or(0, ResponseHeader::revision);
+        self.door.clone().compact(revision, None).await?;
+        Ok(())
+    }
+
+    async fn expire(&self, session: u64) -> Result<(), Failure> {
+        self.door.clone().lease_revoke(session.cast_signed()).await?;
+        Ok(())
+    }
+
+    async fn put(&self, record: &Record) -> Result<(), Failure> {
+        self.door.clone().put(record.key().to_string(), record.value(), None).await?;
+        Ok(())
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), Failure> {
+        self.door.clone().delete(key, None).await?;
+        Ok(())
+    }
+
+    async fn entries(&self, service: &str) -> Result<BTreeMap<String, Entry>, Failure> {
+        self.below(format!("{PREFIX}/{service}/")).await
+    }
+
+    async fn sessions(&self) -> Result<Vec<u64>, Failure> {
+        let answer = self.door.clone().leases().await?;
+        Ok(answer.leases().iter().map(|lease: &LeaseStatus| lease.id().cast_unsigned()).collect())
+    }
+
+    /// Fences, too: they go with their leases.
+    async fn strays(&self, sessions: &[u64]) -> Result<Vec<String>, Failure> {
+        let all = self.below(format!("{PREFIX}/")).await?.into_iter();
+        let stray = |entry: &Entry| !entry.session.is_some_and(|session| sessions.contains(&session));
+        Ok(all.filter(|(_, entry)| stray(entry)).map(|(key, _)| key).collect())
     }
 }

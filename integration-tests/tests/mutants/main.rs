@@ -9,6 +9,7 @@ mod liveness;
 mod mutant;
 mod registration;
 mod relay;
+mod server;
 mod twist;
 mod watch;
 
@@ -28,7 +29,8 @@ fn main() -> ExitCode {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let began = Instant::now();
     let mutants: Vec<Mutant> =
-        [registration::MUTANTS, liveness::MUTANTS, discovery::MUTANTS, watch::MUTANTS, input::MUTANTS].concat();
+        [registration::MUTANTS, liveness::MUTANTS, discovery::MUTANTS, watch::MUTANTS, input::MUTANTS, server::MUTANTS]
+            .concat();
     let spared = clauses_without_a_mutant(&mutants);
     let chosen: Vec<Mutant> = mutants.into_iter().filter(|mutant| mutant.is_called(&filter)).collect();
     let caught = each(&chosen, is_caught).into_iter().filter(|caught| *caught).count();

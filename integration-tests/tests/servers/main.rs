@@ -7,14 +7,9 @@ mod owners;
 mod secured;
 mod zookeeper;
 
-use std::future::Future;
-use std::pin::Pin;
-
-use integration_tests::environment::{Availability, Backend};
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use libtest_mimic::Arguments;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
-type Body = fn() -> Pin<Box<dyn Future<Output = Outcome>>>;
 
 fn main() {
     let tests = [etcd::tests(), owners::tests(), secured::tests(), zookeeper::tests()];
@@ -26,21 +21,8 @@ macro_rules! tests {
     ($backend:ident: $($name:ident),* $(,)?) => {
         pub(crate) fn tests() -> Vec<libtest_mimic::Trial> {
             let backend = integration_tests::environment::Backend::$backend;
-            vec![$($crate::trial(backend, stringify!($name), || Box::pin($name()))),*]
+            vec![$(integration_tests::trial(backend, stringify!($name), || Box::pin($name()))),*]
         }
     };
 }
 use tests;
-
-fn trial(backend: Backend, name: &str, body: Body) -> Trial {
-    let name = format!("{}::{name}", backend.name());
-    Trial::ignorable_test(name, move || match backend.availability() {
-        Availability::Ready => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let outcome = runtime.block_on(body());
-            outcome.map(|()| Completion::Completed).map_err(|error| Failed::from(error.to_string()))
-        }
-        Availability::Ignored(reason) => Ok(Completion::ignored_with(reason)),
-        Availability::Failed(reason) => Err(Failed::from(reason)),
-    })
-}

@@ -12,6 +12,7 @@ mod registration_handle;
 mod registration_takeover;
 mod registration_withdrawal;
 mod security;
+mod server;
 mod steps;
 mod validation;
 mod validation_errors;
@@ -42,6 +43,7 @@ pub(crate) fn all() -> Vec<Case> {
         watch_stale::CASES,
         validation::CASES,
         validation_errors::CASES,
+        server::CASES,
         security::CASES,
     ]
     .concat()

@@ -38,14 +38,7 @@ fn tls(settings: &Settings) -> Result<Option<Tls>, Error> {
     tls.key = settings.material("key").cloned();
     tls.server_name = settings.text("server_name").map(str::to_owned);
     let configured = tls != Tls::new();
-    match settings.flag("tls") {
-        Some(false) if configured => {
-            Err(refused("tls", "is `false`, but there is a key that wants it: leave out one of them"))
-        }
-        Some(false) => Ok(None),
-        Some(true) => Ok(Some(tls)),
-        None => Ok(configured.then_some(tls)),
-    }
+    settings.tls_is_wanted(configured).map(|wanted| wanted.then_some(tls))
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! From credentials to a client of the agent.
 
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use consulrs::client::{ConsulClient, ConsulClientSettings};
+use native_tls::{Certificate, Identity, Protocol, TlsConnector};
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, ClientBuilder, Identity, tls};
 
 use super::error::Failure;
 use crate::config::{Config, Credentials, TlsTexts};
@@ -14,55 +15,84 @@ const IDLE: Duration = Duration::from_secs(30);
 /// After how long without data the system asks whether the other side is still there: a waiting query sends nothing by itself.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// A client with a connection pool of its own. Nothing is sent.
-///
-/// HTTP/1.1 alone, TLS by the system's library alone, no proxy, no redirect: what consulrs would choose by itself has known weaknesses, listed in the
-/// workspace's `deny.toml`.
-pub(super) fn client(config: &Config, credentials: &Credentials) -> Result<ConsulClient, Failure> {
-    let builder = reqwest::Client::builder()
-        .use_native_tls()
-        .http1_only()
-        .no_proxy()
-        .redirect(Policy::none())
-        .gzip(true)
-        .connect_timeout(config.connect_timeout)
-        .pool_idle_timeout(IDLE)
-        .tcp_keepalive(KEEP_ALIVE)
-        .tcp_nodelay(true)
-        .user_agent(concat!("registry-consul/", env!("CARGO_PKG_VERSION")));
-    let builder = match &credentials.tls {
-        Some(texts) => secured(builder, texts)?,
-        None => builder.tls_built_in_root_certs(false),
-    };
-    let http = builder.build().map_err(|error| Failure::of_tls_material(&error))?;
-    // Made from parts: consulrs' builder of settings would read the environment, and its `Debug` shows the token.
-    let settings = ConsulClientSettings {
-        address: config.base.clone(),
-        ca_certs: Vec::new(),
-        client_cert: None,
-        client_key: None,
-        token: None,
-        verify: true,
-        version: 1,
-    };
-    Ok(ConsulClient { http: rustify::clients::reqwest::Client::new(&config.base, http), settings })
+/// Makes clients, and the TLS side of them only when it changes: it reads all certificates of the system, which takes tens of milliseconds.
+#[derive(Default)]
+pub(super) struct Connector {
+    tls: Mutex<Option<(TlsTexts, TlsConnector)>>,
 }
 
-fn secured(builder: ClientBuilder, texts: &TlsTexts) -> Result<ClientBuilder, Failure> {
-    let mut builder = builder.https_only(true).min_tls_version(tls::Version::TLS_1_2);
+impl Connector {
+    /// A client with a connection pool of its own. Nothing is sent.
+    ///
+    /// HTTP/1.1 alone, TLS by the system's library alone, no proxy, no redirect: what consulrs would choose by itself has known weaknesses, listed in the
+    /// workspace's `deny.toml`.
+    pub(super) fn client(&self, config: &Config, credentials: &Credentials) -> Result<ConsulClient, Failure> {
+        let builder = reqwest::Client::builder()
+            .use_preconfigured_tls(self.tls(credentials.tls.as_ref())?)
+            .https_only(credentials.tls.is_some())
+            .http1_only()
+            .no_proxy()
+            .redirect(Policy::none())
+            .gzip(true)
+            .connect_timeout(config.connect_timeout)
+            .pool_idle_timeout(IDLE)
+            .tcp_keepalive(KEEP_ALIVE)
+            .tcp_nodelay(true)
+            .user_agent(concat!("registry-consul/", env!("CARGO_PKG_VERSION")));
+        let http = builder.build().map_err(|error| Failure::of_tls_material(&error))?;
+        // Made from parts: consulrs' builder of settings would read the environment, and its `Debug` shows the token.
+        let settings = ConsulClientSettings {
+            address: config.base.clone(),
+            ca_certs: Vec::new(),
+            client_cert: None,
+            client_key: None,
+            token: None,
+            verify: true,
+            version: 1,
+        };
+        Ok(ConsulClient { http: rustify::clients::reqwest::Client::new(&config.base, http), settings })
+    }
+
+    fn tls(&self, texts: Option<&TlsTexts>) -> Result<TlsConnector, Failure> {
+        let Some(texts) = texts else { return unused() };
+        let mut made = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*made {
+            Some((known, connector)) if known == texts => Ok(connector.clone()),
+            _ => {
+                let connector = secured(texts)?;
+                *made = Some((texts.clone(), connector.clone()));
+                Ok(connector)
+            }
+        }
+    }
+}
+
+/// What the HTTP client wants also where it never speaks TLS: one for all.
+fn unused() -> Result<TlsConnector, Failure> {
+    static UNUSED: OnceLock<TlsConnector> = OnceLock::new();
+    if let Some(connector) = UNUSED.get() {
+        return Ok(connector.clone());
+    }
+    let connector = TlsConnector::builder().disable_built_in_roots(true).build();
+    let connector = connector.map_err(|error| Failure::of_tls_material(&error))?;
+    Ok(UNUSED.get_or_init(|| connector).clone())
+}
+
+fn secured(texts: &TlsTexts) -> Result<TlsConnector, Failure> {
+    let refused = |error: native_tls::Error| Failure::of_tls_material(&error);
+    let mut builder = TlsConnector::builder();
+    builder.min_protocol_version(Some(Protocol::Tlsv12));
     if let Some(ca) = &texts.ca {
-        builder = builder.tls_built_in_root_certs(false);
+        builder.disable_built_in_roots(true);
         for pem in certificates(ca.expose()) {
-            let certificate =
-                Certificate::from_pem(pem.as_bytes()).map_err(|error| Failure::of_tls_material(&error))?;
-            builder = builder.add_root_certificate(certificate);
+            builder.add_root_certificate(Certificate::from_pem(pem.as_bytes()).map_err(refused)?);
         }
     }
     if let Some((certificate, key)) = &texts.identity {
-        let identity = Identity::from_pkcs8_pem(certificate.expose().as_bytes(), key.expose().as_bytes());
-        builder = builder.identity(identity.map_err(|error| Failure::of_tls_material(&error))?);
+        builder
+            .identity(Identity::from_pkcs8(certificate.expose().as_bytes(), key.expose().as_bytes()).map_err(refused)?);
     }
-    Ok(builder)
+    builder.build().map_err(refused)
 }
 
 /// Each certificate of a bundle by itself: the library takes the first of a text alone.

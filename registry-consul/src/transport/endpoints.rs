@@ -38,3 +38,21 @@ impl Endpoint for Leader {
         RequestMethod::GET
     }
 }
+
+/// `GET /v1/acl/token/self`: what our token is. It takes no permission but a token that is known.
+#[derive(Debug)]
+pub(super) struct TokenSelf;
+
+impl Endpoint for TokenSelf {
+    type Response = ();
+    const REQUEST_BODY_TYPE: RequestType = RequestType::JSON;
+    const RESPONSE_BODY_TYPE: ResponseType = ResponseType::JSON;
+
+    fn path(&self) -> String {
+        "acl/token/self".to_owned()
+    }
+
+    fn method(&self) -> RequestMethod {
+        RequestMethod::GET
+    }
+}

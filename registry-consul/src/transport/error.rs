@@ -144,7 +144,7 @@ impl Failure {
     }
 
     /// Certificates and keys that the TLS library does not take: some it refuses one by one, some only together.
-    pub(super) fn of_tls_material(error: &reqwest::Error) -> Self {
+    pub(super) fn of_tls_material(error: &(dyn StdError + 'static)) -> Self {
         let mend = "check the CA, and that the client key belongs to the client certificate and is PKCS #8 (`BEGIN PRIVATE KEY`; \
             `openssl pkcs8 -topk8 -nodes` converts others)";
         misconfigured(format!("the TLS configuration cannot work: {}: {mend}", chain(error)))

@@ -8,7 +8,7 @@ use consulrs::client::ConsulClient;
 use rustify::endpoint::Endpoint;
 use tokio::sync::Semaphore;
 
-use super::connect;
+use super::connect::Connector;
 use super::error::Failure;
 use super::request::{self, Answer, Extra};
 use crate::config::{Config, Credentials};
@@ -21,6 +21,7 @@ const SUSPICIOUS: Duration = Duration::from_millis(500);
 /// one that hung together with the first.
 pub(super) struct Line {
     config: Arc<Config>,
+    connector: Arc<Connector>,
     places: Semaphore,
     state: Mutex<State>,
 }
@@ -49,9 +50,9 @@ pub(super) enum Dropped {
 
 impl Line {
     /// A line of at most so many connections; none is made yet.
-    pub(super) fn new(config: Arc<Config>, connections: usize) -> Self {
+    pub(super) fn new(config: Arc<Config>, connector: Arc<Connector>, connections: usize) -> Self {
         let state = State { number: 0, link: None };
-        Self { config, places: Semaphore::new(connections), state: Mutex::new(state) }
+        Self { config, connector, places: Semaphore::new(connections), state: Mutex::new(state) }
     }
 
     /// Runs `endpoint` when there is a place for it. When Consul denies it, and the files say something else by now, once more (X1).
@@ -124,7 +125,7 @@ impl Line {
             return Ok(link.clone());
         }
         let credentials = Arc::new(self.config.credentials()?);
-        let client = Arc::new(connect::client(&self.config, &credentials)?);
+        let client = Arc::new(self.connector.client(&self.config, &credentials)?);
         let link = Link { number: state.number, client, credentials };
         state.link = Some(link.clone());
         Ok(link)

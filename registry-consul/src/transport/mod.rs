@@ -12,7 +12,7 @@ mod request;
 mod standing;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use consulrs::api::check::common::AgentServiceCheck;
@@ -27,9 +27,10 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
+use self::connect::Connector;
 use self::crowd::Crowd;
 pub(crate) use self::crowd::Member;
-use self::endpoints::{HealthOfService, Leader};
+use self::endpoints::{HealthOfService, Leader, TokenSelf};
 pub(crate) use self::error::Failure;
 use self::line::{Dropped, Line};
 use self::request::{Answer, Extra};
@@ -48,6 +49,9 @@ const WATCHES: usize = 96;
 /// How long a query waits when there are more watches than connections for them, so that each has its turn.
 const CROWDED_WAIT: Duration = Duration::from_secs(1);
 
+/// How old the knowledge may be that Consul knows our token: a query that waits is not told when it is revoked.
+const TOKEN_CHECK: Duration = Duration::from_secs(4);
+
 /// The requests to one agent.
 #[derive(Debug)]
 pub(crate) struct Transport {
@@ -56,6 +60,8 @@ pub(crate) struct Transport {
     crowd: Crowd,
     /// When the agent last answered for its servers; held while it is asked, so that the watches of a handle ask once.
     alive: tokio::sync::Mutex<Option<Instant>>,
+    /// When Consul last said that it knows our token.
+    known: Mutex<Option<Instant>>,
     config: Arc<Config>,
 }
 
@@ -76,12 +82,13 @@ pub(crate) enum Begin {
 
 impl Transport {
     pub(crate) fn new(config: Config) -> Self {
-        let config = Arc::new(config);
+        let (config, connector) = (Arc::new(config), Arc::new(Connector::default()));
         Self {
-            calls: Line::new(config.clone(), CALLS),
-            watches: Line::new(config.clone(), WATCHES),
+            calls: Line::new(config.clone(), connector.clone(), CALLS),
+            watches: Line::new(config.clone(), connector, WATCHES),
             crowd: Crowd::new(WATCHES),
             alive: tokio::sync::Mutex::default(),
+            known: Mutex::default(),
             config,
         }
     }
@@ -219,7 +226,22 @@ impl Transport {
         if leader.is_empty() && self.config.consistency != Consistency::Stale {
             return Err(Failure::without_leader());
         }
+        self.check_token().await?;
         *alive = Some(asked);
+        Ok(())
+    }
+
+    /// Fails when Consul does not know our token any more. Without one there is nothing to revoke.
+    async fn check_token(&self) -> Result<(), Failure> {
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_young = known().is_some_and(|at| at.elapsed() < TOKEN_CHECK);
+        if !self.config.has_token() || is_young {
+            return Ok(());
+        }
+        let asked = Instant::now();
+        // 401 says that Consul has no ACLs.
+        self.call(&TokenSelf, &Extra { expected: &[401], ..Extra::default() }).await?;
+        *known() = Some(asked);
         Ok(())
     }
 

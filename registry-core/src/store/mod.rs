@@ -49,6 +49,12 @@ pub trait Store: Send + Sync + 'static {
     /// What this store can keep of the contract, and how it wants to be driven. Constant.
     fn capabilities(&self) -> Capabilities;
 
+    /// Where the store is dialled, each `host:port` with IPv6 in brackets; empty where it is in this process or unknown. Nothing is dialled by it: the
+    /// server life cycle asks the routing table which of this machine's addresses faces the store (clause S2).
+    fn endpoints(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Refuses a service name that this store cannot carry or keep apart (V1, X3). Pure.
     ///
     /// # Errors

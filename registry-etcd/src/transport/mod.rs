@@ -68,6 +68,11 @@ impl Transport {
         Self { calls: line(), leases: line(), watches: line(), config }
     }
 
+    /// Each endpoint's `host:port`.
+    pub(crate) fn endpoints(&self) -> Vec<String> {
+        self.config.endpoints.clone()
+    }
+
     /// Lets the lines for calls and leases connect anew, with credentials and certificates read anew (X1).
     pub(crate) fn start_afresh(&self) {
         self.calls.start_afresh();

@@ -1,6 +1,6 @@
 //! One server of one case, and the links to it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use registry_conformance::HandleId;
@@ -35,16 +35,9 @@ pub(super) fn policy(handle: u32) -> String {
 pub(super) struct ConsulStand {
     pub(super) server: ConsulServer,
     links: Links,
-    /// Consul in its open form has no namespaces: a server is for one alone, until its case is over.
-    namespace: Mutex<Option<String>>,
 }
 
 impl ConsulStand {
-    /// Whether this is the namespace that the server is for. The first one that is asked for is.
-    pub(super) fn is_for(&self, namespace: &str) -> bool {
-        self.namespace().get_or_insert_with(|| namespace.to_owned()) == namespace
-    }
-
     /// The link of a handle, whose token is then known to the server. It may be broken before the handle opens.
     pub(super) async fn link(&self, handle: HandleId) -> Result<Arc<Link>, BenchError> {
         if let Some(link) = self.links.of(handle) {
@@ -72,10 +65,6 @@ impl ConsulStand {
         Links::restore(barred);
         Ok(())
     }
-
-    fn namespace(&self) -> MutexGuard<'_, Option<String>> {
-        self.namespace.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 #[async_trait]
@@ -85,13 +74,12 @@ impl Stand for ConsulStand {
         for handle in 0..TOKENS_AT_ONCE {
             enter(&server.door(), handle).await?;
         }
-        Ok(Self { server, links: Links::default(), namespace: Mutex::default() })
+        Ok(Self { server, links: Links::default() })
     }
 
     async fn clean(&self) -> Result<(), BenchError> {
         let handles = self.handles();
         self.links.clear();
-        self.namespace().take();
         let door = self.server.door();
         for (id, service) in door.services().await? {
             if service["Service"] != "consul" {

@@ -11,7 +11,8 @@ async fn connections_and_bytes_are_counted() {
     let proxy = FaultProxy::start(echo.address).await.unwrap();
     let first = greeted(&proxy).await;
     let _second = greeted(&proxy).await;
-    let expected = Counts { accepted: 2, refused: 0, open: 2, to_server: 10, to_client: 10, waiting: 0, messages: 0 };
+    let expected =
+        Counts { accepted: 2, refused: 0, open: 2, to_server: 10, to_client: 10, waiting: 0, messages: 0, requests: 0 };
     eventually(SOON, "both are counted", async || (proxy.counts() == expected).then_some(())).await;
     drop(first);
     let expected = Counts { open: 1, ..expected };
@@ -70,4 +71,23 @@ async fn messages_of_http2_are_counted_however_they_are_cut() {
         answer(&mut client).await.unwrap();
     }
     assert_eq!(proxy.counts().messages, 2, "data frames with a payload");
+}
+
+#[tokio::test]
+async fn requests_to_zookeeper_are_counted_without_pings() {
+    let echo = echo().await;
+    let proxy = FaultProxy::start(echo.address).await.unwrap();
+    let mut bytes = Vec::new();
+    for (number, kind, rest) in [(0, 0, 37), (1, 4, 20), (-2, 11, 0), (2, -11, 0), (-2, 11, 0)] {
+        bytes.extend(i32::to_be_bytes(8 + rest));
+        bytes.extend(i32::to_be_bytes(number));
+        bytes.extend(i32::to_be_bytes(kind));
+        bytes.extend(vec![0; rest as usize]);
+    }
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    for part in bytes.chunks(7) {
+        client.write_all(part).await.unwrap();
+        answer(&mut client).await.unwrap();
+    }
+    assert_eq!(proxy.counts().messages, 3, "the session's begin and end, and a read");
 }

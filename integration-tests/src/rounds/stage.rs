@@ -4,81 +4,70 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use etcd_client::{Client as Door, DeleteOptions, GetOptions, ResponseHeader};
-use integration_tests::{Direction, EtcdServer, Fault as LinkFault, FaultProxy};
 use registry_conformance::Timing;
-use registry_core::store::Store as _;
+use registry_core::store::Store;
 use registry_core::{Handle, HandleOptions, Info, Registry as _, Resolver as _, ServiceName, Watch};
-use registry_etcd::{Client, Options};
 
-use crate::holders::{Called, Holders};
-use crate::plan::{Call, Fault, HANDLES, OWNERS, Plan, What, info, own_port};
+use super::ground::{Entry, Failure, Ground};
+use super::holders::{Called, Holders};
+use super::plan::{Call, Fault, Foreign, HANDLES, OWNERS, Plan, What, info, own_port};
+use crate::proxy::{Direction, Fault as LinkFault, FaultProxy};
 
-/// Of all keys.
-pub(crate) const PREFIX: &str = "rounds";
+/// The one service of all rounds.
+const SERVICE: &str = "demo";
 
 /// What an owner wants, by address.
-pub(crate) type Wanted = BTreeMap<String, Info>;
+pub(super) type Wanted = BTreeMap<String, Info>;
 
-pub(crate) struct Stage {
-    pub(crate) server: EtcdServer,
-    pub(crate) timing: Timing,
+pub(super) struct Stage<G> {
+    pub(super) ground: G,
+    pub(super) timing: Timing,
     /// The adapter's own keys and values, and its list, past all proxies.
-    pub(crate) observer: Client,
-    door: Door,
+    pub(super) observer: Box<dyn Store>,
     /// How many tasks lived when all was set up.
-    pub(crate) tasks: usize,
-    pub(crate) proxies: Vec<FaultProxy>,
-    pub(crate) handles: Vec<Handle>,
-    pub(crate) watches: Vec<Watch>,
-    pub(crate) wanted: [Wanted; OWNERS],
+    pub(super) tasks: usize,
+    pub(super) proxies: Vec<FaultProxy>,
+    pub(super) handles: Vec<Handle>,
+    pub(super) watches: Vec<Watch>,
+    pub(super) wanted: [Wanted; OWNERS],
     /// Who holds each address that both want.
-    pub(crate) holders: Holders,
+    pub(super) holders: Holders,
     /// The calls of this round.
     calls: RefCell<Vec<Called>>,
     /// What was done since the first round, with the times.
-    pub(crate) log: RefCell<Vec<String>>,
+    pub(super) log: RefCell<Vec<String>>,
     began: Instant,
 }
 
-/// An entry of the store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    pub(crate) value: Vec<u8>,
-    pub(crate) lease: i64,
-}
-
-pub(crate) fn service() -> ServiceName {
-    ServiceName::new("demo").expect("invariant: a valid name")
+pub(super) fn service() -> ServiceName {
+    ServiceName::new(SERVICE).expect("invariant: a valid name")
 }
 
 /// Quicker than the defaults, so that rounds are short.
-fn options(address: String, timing: &Timing) -> Options {
-    let mut timings = HandleOptions::with_ttl(timing.ttl());
-    timings.operation_timeout = timing.allow(Duration::from_secs(2));
-    timings.attempt_timeout = timing.allow(Duration::from_secs(1));
-    timings.backoff_cap = Duration::from_millis(500);
-    timings.audit_interval = Duration::from_secs(1);
-    Options::new([address]).with_prefix(PREFIX).with_handle(timings)
+fn options(timing: &Timing) -> HandleOptions {
+    let mut options = HandleOptions::with_ttl(timing.ttl());
+    options.operation_timeout = timing.allow(Duration::from_secs(2));
+    options.attempt_timeout = timing.allow(Duration::from_secs(1));
+    options.backoff_cap = Duration::from_millis(500);
+    options.audit_interval = Duration::from_secs(1);
+    options
 }
 
-impl Stage {
-    pub(crate) async fn open() -> Result<Self, Box<dyn std::error::Error>> {
-        let (server, timing) = (EtcdServer::start().await?, Timing::from_environment(Duration::from_secs(2))?);
-        let door = Door::connect([server.url()], None).await?;
-        let observer = options(server.address().to_string(), &timing).client()?;
+impl<G: Ground> Stage<G> {
+    pub(super) async fn open() -> Result<Self, Failure> {
+        let (ground, timing) = (G::start().await?, Timing::from_environment(G::SMALLEST_TTL)?);
+        let observer = ground.store(options(&timing))?;
         let (mut proxies, mut handles) = (Vec::new(), Vec::new());
         for _ in 0..HANDLES {
-            let proxy = FaultProxy::start(server.address()).await?;
-            handles.push(registry_etcd::connect(options(proxy.address().to_string(), &timing)).await?);
+            let proxy = FaultProxy::start(ground.address()).await?;
+            handles.push(ground.connect(proxy.address(), options(&timing)).await?);
             proxies.push(proxy);
         }
         let watches = handles[OWNERS..].iter().map(|handle| handle.watch(&service())).collect::<Result<_, _>>()?;
         let mut stage = Self {
-            server,
+            ground,
             timing,
             observer,
-            door,
             tasks: usize::MAX,
             proxies,
             handles,
@@ -99,21 +88,22 @@ impl Stage {
         Ok(stage)
     }
 
-    /// The fault comes and goes while both owners call.
-    pub(crate) async fn play(&mut self, plan: &Plan) -> Result<(), String> {
+    /// The fault comes and goes while both owners call, and strangers write.
+    pub(super) async fn play(&mut self, plan: &Plan) -> Result<(), String> {
         let [mut first, mut second] = std::mem::take(&mut self.wanted);
-        let (fault, (), ()) = tokio::join!(
+        let (fault, (), (), ()) = tokio::join!(
             self.inflict(plan.fault, plan.lasts),
             self.call(0, &plan.calls[0], &mut first),
             self.call(1, &plan.calls[1], &mut second),
+            self.write_as_a_stranger(&plan.foreign),
         );
         self.wanted = [first, second];
         self.holders.after(plan.fault, self.calls.take(), &self.wanted);
         fault.map_err(|error| format!("the bench: {error}"))
     }
 
-    /// Changes after the fault, which each owner's etcd must accept: an update, and an entry that comes or goes.
-    pub(crate) async fn change(&mut self, round: u64) -> Result<(), String> {
+    /// Changes after the fault, which the store must accept: an update, and an entry that comes or goes.
+    pub(super) async fn change(&mut self, round: u64) -> Result<(), String> {
         for owner in 0..OWNERS {
             let updated = info(own_port(owner, 1), u32::try_from(round).unwrap_or(0) + 2000);
             let other = info(own_port(owner, 2), 10);
@@ -165,63 +155,77 @@ impl Stage {
         }
     }
 
-    async fn inflict(&self, fault: Fault, lasts: Duration) -> Result<(), Box<dyn std::error::Error>> {
+    async fn write_as_a_stranger(&self, changes: &[Foreign]) {
+        for Foreign { pause, port, weight } in changes {
+            tokio::time::sleep(*pause).await;
+            // While the server is away this fails, and what stands stays.
+            let written = match weight {
+                Some(weight) => self.put(&info(*port, *weight)).await,
+                None => self.delete(*port).await,
+            };
+            let written = written.map_err(|error| error.to_string());
+            self.note(format!("a stranger: port {port} weight {weight:?}: {written:?}"));
+        }
+    }
+
+    async fn inflict(&self, fault: Fault, lasts: Duration) -> Result<(), Failure> {
         self.note(format!("begins: {fault:?}"));
         let link = |handle: usize, fault| self.proxies[handle].set(fault);
         match fault {
             Fault::Lose(handle, direction) => link(handle, LinkFault::Lose(direction)),
             Fault::Reset(handle) => link(handle, LinkFault::Reset),
+            Fault::AcceptAndClose(handle) => link(handle, LinkFault::AcceptAndClose),
             Fault::Latency(handle, latency) => link(handle, LinkFault::Latency(latency)),
-            Fault::KillAndRestart | Fault::KillAndRestartEmpty => self.server.kill().await?,
-            Fault::CutAndCompact(handle) => link(handle, LinkFault::Lose(Direction::Both)),
-            Fault::FreezeBeyondTtl => self.server.freeze().await?,
-            Fault::RevokeLease(owner) => self.revoke(owner).await?,
+            Fault::KillAndRestart | Fault::KillAndRestartEmpty => self.ground.kill().await?,
+            Fault::CutAndForget(handle) => link(handle, LinkFault::Lose(Direction::Both)),
+            Fault::FreezeBeyondTtl => self.ground.freeze().await?,
+            Fault::EndSession(owner) => self.end_session(owner).await?,
             Fault::WipeEntries => {
-                let all = DeleteOptions::new().with_prefix();
-                self.door.clone().delete(format!("{PREFIX}/"), Some(all)).await?;
+                for key in self.ground.entries(SERVICE).await?.keys() {
+                    self.ground.delete(key).await?;
+                }
             }
-            Fault::ForeignPut(port) => {
-                let record = self.observer.encode(&info(port, 4242))?;
-                self.door.clone().put(record.key().to_string(), record.value(), None).await?;
-            }
+            Fault::ForeignPut(port) => self.put(&info(port, 4242)).await?,
             Fault::ForeignDelete(port) => self.delete(port).await?,
         }
         tokio::time::sleep(lasts).await;
         match fault {
-            Fault::CutAndCompact(handle) => {
-                let revision = self.door.clone().get(PREFIX, None).await?.header().map_or(0, ResponseHeader::revision);
-                self.door.clone().compact(revision, None).await?;
+            Fault::CutAndForget(handle) => {
+                self.ground.forget().await?;
                 self.proxies[handle].heal();
             }
-            Fault::Lose(handle, _) | Fault::Reset(handle) | Fault::Latency(handle, _) => self.proxies[handle].heal(),
-            Fault::KillAndRestart => self.server.restart().await?,
-            Fault::KillAndRestartEmpty => self.server.wipe().await?,
-            Fault::FreezeBeyondTtl => self.server.thaw().await?,
+            Fault::Lose(handle, _)
+            | Fault::Reset(handle)
+            | Fault::AcceptAndClose(handle)
+            | Fault::Latency(handle, _) => self.proxies[handle].heal(),
+            Fault::KillAndRestart => self.ground.restart().await?,
+            Fault::KillAndRestartEmpty => self.ground.wipe().await?,
+            Fault::FreezeBeyondTtl => self.ground.thaw().await?,
             // The stranger leaves.
             Fault::ForeignPut(port) => self.delete(port).await?,
-            Fault::RevokeLease(_) | Fault::WipeEntries | Fault::ForeignDelete(_) => {}
+            Fault::EndSession(_) | Fault::WipeEntries | Fault::ForeignDelete(_) => {}
         }
         self.note(format!("ends: {fault:?}"));
         Ok(())
     }
 
-    async fn revoke(&self, owner: usize) -> Result<(), Box<dyn std::error::Error>> {
-        // Its change of the last round, which nobody else writes, tells its lease.
+    async fn end_session(&self, owner: usize) -> Result<(), Failure> {
+        // Its change of the last round, which nobody else writes, tells its session.
         let record = self.observer.encode(&info(own_port(owner, 1), 1))?;
-        let lease = self.entries().await?.get(&record.key().to_string()).map(|entry| entry.lease);
-        match lease {
-            Some(lease) => {
-                self.door.clone().lease_revoke(lease).await?;
-            }
-            None => self.note(format!("owner {owner} has no lease to revoke")),
+        let entries = self.ground.entries(SERVICE).await?;
+        match entries.get(record.key().as_str()).and_then(|entry| entry.session) {
+            Some(session) => self.ground.expire(session).await?,
+            None => self.note(format!("owner {owner} has no session to end")),
         }
         Ok(())
     }
 
-    async fn delete(&self, port: u16) -> Result<(), Box<dyn std::error::Error>> {
-        let record = self.observer.encode(&info(port, 1))?;
-        self.door.clone().delete(record.key().to_string(), None).await?;
-        Ok(())
+    async fn put(&self, info: &Info) -> Result<(), Failure> {
+        self.ground.put(&self.observer.encode(info)?).await
+    }
+
+    async fn delete(&self, port: u16) -> Result<(), Failure> {
+        self.ground.delete(self.observer.encode(&info(port, 1))?.key().as_str()).await
     }
 
     fn note(&self, what: impl std::fmt::Display) {
@@ -229,28 +233,17 @@ impl Stage {
     }
 
     /// The address that only this owner registers, and always does.
-    pub(crate) fn own_address(&self, owner: usize) -> String {
+    pub(super) fn own_address(&self, owner: usize) -> String {
         info(own_port(owner, 1), 1).address().as_str().to_owned()
     }
 
     /// What is left to look at when everything else is dropped.
-    pub(crate) fn leave(self) -> Vec<FaultProxy> {
+    pub(super) fn leave(self) -> Vec<FaultProxy> {
         self.proxies
     }
 
-    /// Everything under the prefix, by key.
-    pub(crate) async fn entries(&self) -> Result<BTreeMap<String, Entry>, etcd_client::Error> {
-        let all = GetOptions::new().with_prefix();
-        let answer = self.door.clone().get(format!("{PREFIX}/"), Some(all)).await?;
-        let entry = |pair: &etcd_client::KeyValue| {
-            let key = String::from_utf8_lossy(pair.key()).into_owned();
-            (key, Entry { value: pair.value().to_vec(), lease: pair.lease() })
-        };
-        Ok(answer.kvs().iter().map(entry).collect())
-    }
-
-    pub(crate) async fn leases(&self) -> Result<Vec<i64>, etcd_client::Error> {
-        let answer = self.door.clone().leases().await?;
-        Ok(answer.leases().iter().map(etcd_client::LeaseStatus::id).collect())
+    /// Every entry, by key.
+    pub(super) async fn entries(&self) -> Result<BTreeMap<String, Entry>, String> {
+        self.ground.entries(SERVICE).await.map_err(|error| error.to_string())
     }
 }

@@ -3,20 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use registry_core::store::Store as _;
 use registry_core::{Info, RegistrationState, Registry as _};
 
-use crate::plan::{HANDLES, OWNERS};
-use crate::stage::{Entry, PREFIX, Stage, service};
+use super::ground::{Entry, Ground};
+use super::plan::{FOREIGN, HANDLES, OWNERS, info};
+use super::stage::{Stage, service};
 
 /// How often the world is looked at.
 const LOOK: Duration = Duration::from_millis(50);
-/// Connections of a handle: for leases, calls and watches.
-const CONNECTIONS: u64 = 3;
 
 /// All is as wanted within the contract's bounds, counted from the end of the fault: entries and what owners say of them within the recovery
 /// bound, watchers within a grace time more (W4).
-pub(crate) async fn recovers(stage: &Stage) -> Result<(), String> {
+pub(super) async fn recovers<G: Ground>(stage: &Stage<G>) -> Result<(), String> {
     let (began, bound) = (Instant::now(), stage.timing.recovery());
     settles("after the fault", began, bound, async || owners_are_served(stage).await).await?;
     let bound = bound + stage.timing.grace();
@@ -25,7 +23,7 @@ pub(crate) async fn recovers(stage: &Stage) -> Result<(), String> {
 }
 
 /// A change is seen as soon as ever; a removal may be held for a grace time, as the outage was only just over.
-pub(crate) async fn follows(stage: &Stage) -> Result<(), String> {
+pub(super) async fn follows<G: Ground>(stage: &Stage<G>) -> Result<(), String> {
     let (began, bound) = (Instant::now(), stage.timing.prompt() + stage.timing.grace());
     settles("after a later change", began, bound, async || {
         owners_are_served(stage).await?;
@@ -51,12 +49,12 @@ async fn settles(
 }
 
 /// How many tasks live on this runtime.
-pub(crate) fn tasks() -> usize {
+pub(super) fn tasks() -> usize {
     tokio::runtime::Handle::current().metrics().num_alive_tasks()
 }
 
 /// Which owner says that it holds an address.
-pub(crate) fn holders(stage: &Stage) -> BTreeMap<String, usize> {
+pub(super) fn holders<G: Ground>(stage: &Stage<G>) -> BTreeMap<String, usize> {
     let holds = |owner: usize, info: &Info| state(stage, owner, info) == Some(RegistrationState::Registered);
     let of = |owner: usize| {
         let held = stage.wanted[owner].iter().filter(move |(_, info)| holds(owner, info));
@@ -65,14 +63,14 @@ pub(crate) fn holders(stage: &Stage) -> BTreeMap<String, usize> {
     (0..OWNERS).flat_map(of).collect()
 }
 
-fn state(stage: &Stage, owner: usize, info: &Info) -> Option<RegistrationState> {
+fn state<G: Ground>(stage: &Stage<G>, owner: usize, info: &Info) -> Option<RegistrationState> {
     stage.handles[owner].registration(info).map(|now| now.borrow().state)
 }
 
-/// Each identity that is wanted has one live owner, whose entry stands on its lease, field by field, while the other one yields; of those who may
-/// hold it, it is the last one who called, where that is known. No other entry stands.
-async fn owners_are_served(stage: &Stage) -> Result<(), String> {
-    let entries = stage.entries().await.map_err(|error| error.to_string())?;
+/// Each identity that is wanted has one live owner, whose entry stands on its session, field by field, while the other one yields; of those who may
+/// hold it, it is the last one who called, where that is known. No other entry stands but strangers'.
+async fn owners_are_served<G: Ground>(stage: &Stage<G>) -> Result<(), String> {
+    let entries = stage.entries().await?;
     let key = |info: &Info| stage.observer.encode(info).map(|record| record.key().to_string());
     let mut wanted = BTreeSet::new();
     for (address, info) in stage.wanted.iter().flatten() {
@@ -85,15 +83,17 @@ async fn owners_are_served(stage: &Stage) -> Result<(), String> {
         }
         wanted.insert(key);
     }
-    let is_entry = |key: &str| key.starts_with(&format!("{PREFIX}/demo/"));
-    match entries.keys().find(|key| is_entry(key) && !wanted.contains(*key)) {
+    for port in FOREIGN {
+        wanted.insert(key(&info(port, 1)).map_err(|error| error.to_string())?);
+    }
+    match entries.keys().find(|key| !wanted.contains(*key)) {
         Some(key) => Err(format!("{key} stands and nobody wants it")),
         None => Ok(()),
     }
 }
 
 /// The one owner who says that its entry stands; who else wants it must say that it yields.
-fn holder(stage: &Stage, address: &str) -> Result<usize, String> {
+fn holder<G: Ground>(stage: &Stage<G>, address: &str) -> Result<usize, String> {
     let wants = (0..OWNERS).filter_map(|owner| Some((owner, stage.wanted[owner].get(address)?)));
     let states: Vec<_> = wants.map(|(owner, info)| (owner, state(stage, owner, info))).collect();
     let in_state = |wanted| states.iter().filter(move |(_, state)| *state == Some(wanted)).map(|(owner, _)| *owner);
@@ -105,9 +105,9 @@ fn holder(stage: &Stage, address: &str) -> Result<usize, String> {
     }
 }
 
-/// The entry is what its holder wants, on the holder's lease: that of the address which only this owner registers.
-fn stands_for(
-    stage: &Stage,
+/// The entry is what its holder wants, on the holder's session: that of the address which only this owner registers.
+fn stands_for<G: Ground>(
+    stage: &Stage<G>,
     holder: usize,
     key: &str,
     entry: &Entry,
@@ -125,13 +125,13 @@ fn stands_for(
         ));
     }
     let own = wanted(stage.own_address(holder).as_str())?;
-    match entries.get(own.key().as_str()).map(|entry| entry.lease) {
-        Some(lease) if lease == entry.lease => Ok(()),
-        lease => Err(format!("{key} stands on lease {:x}, but owner {holder} has {lease:x?}", entry.lease)),
+    match entries.get(own.key().as_str()).and_then(|entry| entry.session) {
+        Some(session) if Some(session) == entry.session => Ok(()),
+        session => Err(format!("{key} stands on session {:x?}, but owner {holder} has {session:x?}", entry.session)),
     }
 }
 
-async fn watchers_equal_the_store(stage: &Stage) -> Result<(), String> {
+async fn watchers_equal_the_store<G: Ground>(stage: &Stage<G>) -> Result<(), String> {
     let found = stage.observer.list(&service()).await.map_err(|error| format!("{error:?}"))?;
     let stored: Result<BTreeMap<_, _>, _> =
         found.into_iter().map(|found| found.instance.map(|one| (one.address().clone(), one))).collect();
@@ -146,20 +146,20 @@ async fn watchers_equal_the_store(stage: &Stage) -> Result<(), String> {
     Ok(())
 }
 
-/// One lease a handle, nothing on others, no connection more than a handle uses, and no task more than before the first round.
-async fn nothing_is_left_over(stage: &Stage) -> Result<(), String> {
+/// No session more than the handles use, nothing on others, no connection more than a handle uses, and no task more than before the first round.
+async fn nothing_is_left_over<G: Ground>(stage: &Stage<G>) -> Result<(), String> {
     let alive = tasks();
-    let leases = stage.leases().await.map_err(|error| error.to_string())?;
-    let entries = stage.entries().await.map_err(|error| error.to_string())?;
-    if leases.len() != HANDLES {
-        return Err(format!("{HANDLES} handles have {} leases", leases.len()));
+    let sessions = stage.ground.sessions().await.map_err(|error| error.to_string())?;
+    if sessions.len() > HANDLES * G::SESSIONS {
+        return Err(format!("{HANDLES} handles have {} sessions, of {} each", sessions.len(), G::SESSIONS));
     }
-    if let Some((key, entry)) = entries.iter().find(|(_, entry)| !leases.contains(&entry.lease)) {
-        return Err(format!("{key} stands on lease {:x}, which does not live", entry.lease));
+    let strays = strays(stage, &sessions).await?;
+    if !strays.is_empty() {
+        return Err(format!("on no session that lives stand {strays:?}"));
     }
     let open: Vec<u64> = stage.proxies.iter().map(|proxy| proxy.counts().open).collect();
-    if open.iter().any(|open| *open > CONNECTIONS) {
-        return Err(format!("the handles have {open:?} connections, of {CONNECTIONS} each"));
+    if open.iter().any(|open| *open > G::CONNECTIONS) {
+        return Err(format!("the handles have {open:?} connections, of {} each", G::CONNECTIONS));
     }
     if alive > stage.tasks {
         return Err(format!("{alive} tasks live, {} at the start", stage.tasks));
@@ -167,16 +167,25 @@ async fn nothing_is_left_over(stage: &Stage) -> Result<(), String> {
     Ok(())
 }
 
+/// What stands on none of these sessions and was not written by strangers.
+async fn strays<G: Ground>(stage: &Stage<G>, sessions: &[u64]) -> Result<Vec<String>, String> {
+    let strangers: Result<Vec<_>, _> = FOREIGN.iter().map(|port| stage.observer.encode(&info(*port, 1))).collect();
+    let strangers = strangers.map_err(|error| error.to_string())?;
+    let mut strays = stage.ground.strays(sessions).await.map_err(|error| error.to_string())?;
+    strays.retain(|key| !strangers.iter().any(|stranger| stranger.key().as_str() == key));
+    Ok(strays)
+}
+
 /// One owner closes, the other crashes, the watchers go: nothing of them stays.
-pub(crate) async fn nothing_leaks(mut stage: Stage, tasks_before: usize) -> Result<(), String> {
+pub(super) async fn nothing_leaks<G: Ground>(mut stage: Stage<G>, tasks_before: usize) -> Result<(), String> {
     stage.handles[0].close().await.map_err(|error| format!("close: {error}"))?;
     stage.watches.clear();
     stage.handles.clear();
     let (began, bound) = (Instant::now(), stage.timing.crash_is_over());
     settles("after all handles were dropped", began, bound, async || {
-        let leases = stage.leases().await.map_err(|error| error.to_string())?;
-        let entries = stage.entries().await.map_err(|error| error.to_string())?;
-        if leases.is_empty() && entries.is_empty() { Ok(()) } else { Err(format!("left: {leases:?}, {entries:?}")) }
+        let sessions = stage.ground.sessions().await.map_err(|error| error.to_string())?;
+        let strays = strays(&stage, &sessions).await?;
+        if sessions.is_empty() && strays.is_empty() { Ok(()) } else { Err(format!("left: {sessions:x?}, {strays:?}")) }
     })
     .await?;
     let proxies = stage.leave();

@@ -1,0 +1,139 @@
+//! One client of ZooKeeper: core's [`Store`] over the transport.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use registry_core::store::{
+    Capabilities, Found, Malformed, OpenRequest, Record, Session, Store, StoreError, Support, View,
+};
+use registry_core::{Info, InvalidField, ServiceName};
+
+use crate::config::Config;
+use crate::engine::{Disposable, Engine, Failure, Watch};
+use crate::entries;
+use crate::session::ZooKeeperSession;
+use crate::transport::{Line, Link, all};
+use crate::view::ZooKeeperView;
+
+/// How long a removed node may stay away before its removal is reported: a takeover is a delete and a create.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// A client of one ZooKeeper ensemble, below one chroot: what [`Handle`](crate::Handle) drives.
+///
+/// Made by [`Options::client`](crate::Options::client) for wrappers and tests at the level of single operations; programs use
+/// [`connect`](crate::connect). Nothing is sent before the first operation.
+#[derive(Clone)]
+pub struct Client {
+    line: Arc<Line>,
+}
+
+impl Client {
+    pub(crate) fn new(config: Config) -> Self {
+        Self::on(Arc::new(Disposable), config)
+    }
+
+    pub(crate) fn on(engine: Arc<dyn Engine>, config: Config) -> Self {
+        Self { line: Arc::new(Line::new(engine, config)) }
+    }
+
+    async fn listed(&self, service: &ServiceName) -> Result<Vec<Found>, Failure> {
+        let link = self.line.link().await?;
+        // Nothing older is read than what stood when we were asked (clause D1).
+        link.barrier().await?;
+        let chroot = &self.line.config().chroot;
+        let folder = format!("{chroot}{}", entries::folder(service));
+        let children = match link.children(&folder, Watch::None).await {
+            Ok(children) => children,
+            Err(Failure::NoNode) => {
+                may_read(&link, chroot).await?;
+                return Ok(Vec::new());
+            }
+            Err(failure) => return Err(failure),
+        };
+        let reads = children.iter().map(|child| read(&link, &folder, service, child, Watch::None)).collect();
+        all(reads).await.into_iter().filter_map(Result::transpose).collect()
+    }
+}
+
+/// Fails when we may not read below the chroot. A service that is not there does not tell: anybody is answered that.
+pub(crate) async fn may_read(link: &Link, chroot: &str) -> Result<(), Failure> {
+    let top = if chroot.is_empty() { "/" } else { chroot };
+    match link.get(top, Watch::None).await {
+        Ok(_) | Err(Failure::NoNode) => Ok(()),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// One instance; `None` when it is gone. What we may not read hides nothing else (clause D3).
+pub(crate) async fn read(
+    link: &Link,
+    folder: &str,
+    service: &ServiceName,
+    child: &str,
+    watch: Watch,
+) -> Result<Option<Found>, Failure> {
+    match link.get(&format!("{folder}/{child}"), watch).await {
+        Ok((data, stat)) => Ok(Some(entries::found(service, child, &data, stat.modified))),
+        Err(Failure::NoNode) => Ok(None),
+        Err(Failure::NoAuth) => {
+            let why = Malformed("ZooKeeper does not permit us to read it".into());
+            Ok(Some(Found::malformed(entries::key(service, child), why)))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+#[async_trait]
+impl Store for Client {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            gap_free_takeover: Support::NotOffered(
+                "the client has no transactions: another session's node is deleted and created anew; consumers do not see the gap within the settle time",
+            ),
+            atomic_withdrawal: Support::NotOffered(
+                "a delete is conditional on a node's version alone, and every new node begins at version 0",
+            ),
+            conditional_writes: Support::NotOffered(
+                "a write in place is conditional on a node's version alone, and every new node begins at version 0",
+            ),
+            write_fencing: Support::NotOffered("nothing stops a create that was sent before its session ended"),
+            unix_addresses: Support::NotOffered("Kitex's readers fail on a node that is no host:port"),
+            watch_end: Support::NotOffered("the client cannot remove a watch: it is not armed again after it fires"),
+            settle: SETTLE,
+            ..Capabilities::default()
+        }
+    }
+
+    fn check_service(&self, service: &ServiceName) -> Result<(), InvalidField> {
+        entries::check_service(service, &self.line.config().chroot)
+    }
+
+    fn encode(&self, info: &Info) -> Result<Record, InvalidField> {
+        entries::record(info, &self.line.config().chroot)
+    }
+
+    async fn open(&self, request: OpenRequest) -> Result<Arc<dyn Session>, StoreError> {
+        if request.attempt > 0 {
+            self.line.turn();
+        }
+        Ok(Arc::new(ZooKeeperSession::open(self.line.clone()).await?))
+    }
+
+    async fn list(&self, service: &ServiceName) -> Result<Vec<Found>, StoreError> {
+        Ok(self.listed(service).await?)
+    }
+
+    async fn view(&self, service: &ServiceName, _attempt: u32) -> Result<Box<dyn View>, StoreError> {
+        let link = self.line.link().await?;
+        Ok(Box::new(ZooKeeperView::open(link, self.line.config().chroot.clone(), service.clone()).await?))
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let config = self.line.config();
+        f.debug_struct("Client").field("hosts", &config.hosts).field("chroot", &config.chroot).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,284 @@
+//! A session: core's [`Session`] over one ZooKeeper session.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use registry_core::store::{
+    Applied, Guard, Key, Lineage, Put, Record, Removed, Session, SessionError, SessionId, Signal, Standing, StoreError,
+    WriteError,
+};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::engine::{Failure, Kind, Stat, Watch};
+use crate::transport::{Line, Link, all};
+
+/// How often a write looks again after somebody else was faster, before it says so.
+const TRIES: usize = 3;
+
+/// One ZooKeeper session on one connection: it is lost with the connection. Every entry is an ephemeral node of it.
+pub(crate) struct ZooKeeperSession {
+    line: Arc<Line>,
+    link: Arc<Link>,
+    id: i64,
+    changes: tokio::sync::Mutex<UnboundedReceiver<String>>,
+    /// A node of this session: it is gone when, and only when, the session is.
+    witness: Mutex<Option<String>>,
+    ending: AtomicBool,
+}
+
+impl ZooKeeperSession {
+    pub(crate) async fn open(line: Arc<Line>) -> Result<Self, Failure> {
+        let link = line.claim().await?;
+        let changes = tokio::sync::Mutex::new(link.listen(""));
+        let id = match link.session_id().await {
+            Ok(id) => id,
+            Err(failure) => {
+                link.kill("its session could not be opened");
+                return Err(failure);
+            }
+        };
+        Ok(Self { line, link, id, changes, witness: Mutex::default(), ending: AtomicBool::new(false) })
+    }
+
+    fn path(&self, key: &Key) -> String {
+        format!("{}{key}", self.line.config().chroot)
+    }
+
+    fn owner(&self, stat: Stat, ours: &Lineage) -> Owner {
+        match stat.owner {
+            0 => Owner::Nobody,
+            id if id == self.id => Owner::ThisSession,
+            id if ours.contains(session_id(id)) => Owner::EarlierSession,
+            _ => Owner::Other,
+        }
+    }
+
+    async fn put_one(&self, put: &Put, ours: &Lineage) -> Result<(), WriteError> {
+        let path = self.path(put.record.key());
+        // An earlier step of this write took effect.
+        let mut changed = false;
+        for _ in 0..TRIES {
+            let failed = |failure: Failure, changed| failure.into_write_error(changed);
+            match self.create(&path, put.record.value()).await {
+                Ok(()) => return self.written(&path).await,
+                // Between our delete and our create somebody else was faster: the next look decides whose it is.
+                Err(Failure::NodeExists) if changed => return Err(WriteError::Contended),
+                Err(Failure::NodeExists) => {}
+                Err(failure) => return Err(failed(failure, changed)),
+            }
+            // It is not success: whose is it? Read rather than only looked at, so that what we may not touch is denied.
+            let stat = match self.link.get(&path, Watch::None).await {
+                Ok((_, stat)) => stat,
+                Err(Failure::NoNode) => continue,
+                Err(failure) => return Err(failed(failure, false).never()),
+            };
+            match self.owner(stat, ours) {
+                Owner::ThisSession => match self.link.set(&path, put.record.value(), stat.version).await {
+                    // Deleted by a successor and created anew, a node has version 0 again.
+                    Ok(after) if after.owner == self.id => return self.written(&path).await,
+                    Ok(_) => return Err(WriteError::Contended),
+                    Err(Failure::NoNode | Failure::BadVersion) => {}
+                    Err(failure) => return Err(failed(failure, false)),
+                },
+                Owner::Other if put.guard == Guard::AbsentOrOurs => return Err(WriteError::Foreign),
+                Owner::Other | Owner::Nobody | Owner::EarlierSession => {
+                    match self.link.delete(&path, stat.version).await {
+                        Ok(()) => changed = true,
+                        Err(Failure::NoNode | Failure::BadVersion) => {}
+                        Err(failure) => return Err(failed(failure, false)),
+                    }
+                }
+            }
+        }
+        Err(WriteError::Contended)
+    }
+
+    /// Creates the node, and the service's when it is missing.
+    async fn create(&self, path: &str, data: &[u8]) -> Result<(), Failure> {
+        match self.link.create(path, data, Kind::Ephemeral).await {
+            Err(Failure::NoNode) => {
+                let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+                self.link.create_folder(folder).await?;
+                self.link.create(path, data, Kind::Ephemeral).await.map(drop)
+            }
+            done => done.map(drop),
+        }
+    }
+
+    /// Arms a watch on what was written, so that its removal is noticed at once (clause L4).
+    async fn written(&self, path: &str) -> Result<(), WriteError> {
+        match self.link.exists(path, Watch::Armed).await {
+            Ok(Some(stat)) if stat.owner != self.id => Err(WriteError::Contended),
+            // When the watch could not be armed the audit tells instead, and when the connection is gone its loss does.
+            _ => Ok(()),
+        }
+    }
+
+    async fn remove_one(&self, record: &Record, ours: &Lineage) -> Result<Removed, WriteError> {
+        let path = self.path(record.key());
+        for _ in 0..TRIES {
+            let stat = match self.link.exists(&path, Watch::None).await {
+                Ok(Some(stat)) => stat,
+                Ok(None) => return Ok(Removed::NotThere),
+                Err(failure) => return Err(failure.into_write_error(false).never()),
+            };
+            if matches!(self.owner(stat, ours), Owner::Other | Owner::Nobody) {
+                return Ok(Removed::Foreign);
+            }
+            match self.link.delete(&path, stat.version).await {
+                Ok(()) => return Ok(Removed::Gone),
+                Err(Failure::NoNode | Failure::BadVersion) => {}
+                Err(failure) => return Err(failure.into_write_error(false)),
+            }
+        }
+        Err(WriteError::Contended)
+    }
+
+    async fn standing(&self, record: &Record, ours: &Lineage) -> Result<Standing, Failure> {
+        let (data, stat) = match self.link.get(&self.path(record.key()), Watch::Armed).await {
+            Ok(read) => read,
+            Err(Failure::NoNode) => return Ok(Standing::Absent),
+            // We cannot read it, so it is not ours.
+            Err(Failure::NoAuth) => return Ok(Standing::Foreign),
+            Err(failure) => return Err(failure),
+        };
+        let same = *data == *record.value();
+        Ok(match self.owner(stat, ours) {
+            Owner::Nobody => Standing::Unowned,
+            Owner::Other => Standing::Foreign,
+            Owner::ThisSession => Standing::Ours { current: true, same },
+            Owner::EarlierSession => Standing::Ours { current: false, same },
+        })
+    }
+
+    /// Sends that the session is over, once, after a node was made by which its end can be seen.
+    async fn send_end(&self) -> Result<String, Failure> {
+        let known = self.witness.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(witness) = known.clone().filter(|_| self.ending.load(Ordering::SeqCst)) {
+            return Ok(witness);
+        }
+        let (witness, _) = self.link.probe("registry-end-").await?;
+        *self.witness.lock().unwrap_or_else(PoisonError::into_inner) = Some(witness.clone());
+        self.ending.store(true, Ordering::SeqCst);
+        self.link.close().await?;
+        Ok(witness)
+    }
+
+    /// Waits, on another connection, until a node of this session is gone.
+    async fn confirm_end(&self, witness: &str) -> Result<(), Failure> {
+        let other = self.line.fresh().await?;
+        let mut changes = other.listen(witness);
+        while let Some(stat) = other.exists(witness, Watch::Armed).await? {
+            if stat.owner != self.id {
+                break;
+            }
+            tokio::select! {
+                _ = changes.recv() => {}
+                () = other.death() => return Err(other.gone()),
+            }
+        }
+        // Its own session holds nothing; that it ends at once is a courtesy to the server.
+        let _ = other.close().await;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Session for ZooKeeperSession {
+    fn id(&self) -> SessionId {
+        session_id(self.id)
+    }
+
+    fn ttl(&self) -> Option<Duration> {
+        Some(self.link.ttl())
+    }
+
+    async fn put(&self, batch: &[Put], ours: &Lineage) -> Vec<Result<(), WriteError>> {
+        all(batch.iter().map(|put| self.put_one(put, ours)).collect()).await
+    }
+
+    async fn remove(&self, batch: &[Record], ours: &Lineage) -> Vec<Result<Removed, WriteError>> {
+        all(batch.iter().map(|record| self.remove_one(record, ours)).collect()).await
+    }
+
+    async fn inspect(&self, records: &[Record], ours: &Lineage) -> Result<Vec<Standing>, SessionError> {
+        self.link.barrier().await.map_err(Failure::into_session_error)?;
+        let looks = records.iter().map(|record| self.standing(record, ours)).collect();
+        all(looks).await.into_iter().collect::<Result<_, _>>().map_err(Failure::into_session_error)
+    }
+
+    async fn renew(&self, _due: &[Record]) -> Result<Vec<Key>, SessionError> {
+        self.link.heartbeat().await.map_err(Failure::into_session_error)?;
+        Ok(Vec::new())
+    }
+
+    async fn signal(&self) -> Signal {
+        let mut changes = self.changes.lock().await;
+        loop {
+            tokio::select! {
+                biased;
+                () = self.link.death() => break,
+                change = changes.recv() => {
+                    let Some(path) = change else { break };
+                    if let Some(key) = path.strip_prefix(&*self.line.config().chroot) {
+                        return Signal::Look(Key::new(key));
+                    }
+                }
+            }
+        }
+        if self.ending.load(Ordering::SeqCst) {
+            // It was meant to end.
+            return std::future::pending().await;
+        }
+        Signal::Lost
+    }
+
+    async fn end(&self) -> Result<(), StoreError> {
+        let witness = self.send_end().await?;
+        self.confirm_end(&witness).await?;
+        self.link.kill("its session is ended");
+        Ok(())
+    }
+}
+
+impl Drop for ZooKeeperSession {
+    /// Nothing keeps the session alive without its owner, not even a view on the same connection.
+    fn drop(&mut self) {
+        self.link.kill("its session was dropped");
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    Nobody,
+    ThisSession,
+    EarlierSession,
+    Other,
+}
+
+/// The error of a step that only prepared the write.
+trait Prepared {
+    fn never(self) -> Self;
+}
+
+impl Prepared for WriteError {
+    fn never(self) -> Self {
+        match self {
+            Self::Failed { error, .. } => Self::Failed { error, applied: Applied::Never },
+            other => other,
+        }
+    }
+}
+
+fn session_id(id: i64) -> SessionId {
+    SessionId(id.cast_unsigned())
+}
+
+impl fmt::Debug for ZooKeeperSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ZooKeeperSession").field("id", &format_args!("{:x}", self.id)).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,150 @@
+//! A view: core's [`View`] over watches of a service's node and of those below it.
+
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use registry_core::ServiceName;
+use registry_core::store::{Found, StoreError, View, ViewChange};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::client::{may_read, read};
+use crate::engine::{Failure, Watch};
+use crate::entries;
+use crate::transport::{Link, all};
+
+/// How often a service that comes and goes is looked at before the view gives up.
+const TRIES: usize = 5;
+
+/// A view of one service. A watch tells once, and is armed again by the read that it causes: of the list when children came or went, of one child when that
+/// one changed.
+pub(crate) struct ZooKeeperView {
+    link: Arc<Link>,
+    service: ServiceName,
+    folder: String,
+    changes: UnboundedReceiver<String>,
+    /// The children that were told of.
+    known: HashSet<String>,
+    /// What has to be read again. Kept until it was read, so that a dropped [`View::next`] loses nothing.
+    due: Due,
+    queue: VecDeque<ViewChange>,
+}
+
+#[derive(Default)]
+struct Due {
+    list: bool,
+    children: BTreeSet<String>,
+}
+
+impl ZooKeeperView {
+    pub(crate) async fn open(link: Arc<Link>, chroot: String, service: ServiceName) -> Result<Self, Failure> {
+        let folder = format!("{chroot}{}", entries::folder(&service));
+        let changes = link.listen(&folder);
+        let (known, due, queue) = (HashSet::new(), Due::default(), VecDeque::new());
+        let mut view = Self { link, service, folder, changes, known, due, queue };
+        let children = view.list().await?;
+        if children.is_empty() {
+            may_read(&view.link, &chroot).await?;
+        }
+        let found: Vec<Found> = view.read(&children).await?.into_iter().filter_map(|(_, found)| found).collect();
+        view.known = children.into_iter().collect();
+        view.queue.push_back(ViewChange::Full(found));
+        Ok(view)
+    }
+
+    /// The children, with a watch armed on what would change them: on the service's node, or on its creation.
+    async fn list(&self) -> Result<Vec<String>, Failure> {
+        for _ in 0..TRIES {
+            match self.link.children(&self.folder, Watch::Armed).await {
+                Err(Failure::NoNode) => {}
+                answer => return answer,
+            }
+            if self.link.exists(&self.folder, Watch::Armed).await?.is_none() {
+                return Ok(Vec::new());
+            }
+        }
+        Err(Failure::Other("the service's node comes and goes".into()))
+    }
+
+    /// Some children, each with a watch on its data; `None` for those that are gone.
+    async fn read(&self, children: &[String]) -> Result<Vec<(String, Option<Found>)>, Failure> {
+        let one = |child| read(&self.link, &self.folder, &self.service, child, Watch::Armed);
+        let found = all(children.iter().map(|child| one(child)).collect()).await;
+        children.iter().zip(found).map(|(child, found)| Ok((child.clone(), found?))).collect()
+    }
+
+    fn note(&mut self, path: &str) {
+        match path.strip_prefix(&*self.folder) {
+            Some("") => self.due.list = true,
+            Some(child) => drop(self.due.children.insert(child.trim_start_matches('/').to_owned())),
+            None => {}
+        }
+    }
+
+    /// Reads what is due, and nothing else.
+    async fn catch_up(&mut self) -> Result<(), Failure> {
+        let mut due: BTreeSet<String> = self.due.children.clone();
+        let listed: Option<HashSet<String>> =
+            if self.due.list { Some(self.list().await?.into_iter().collect()) } else { None };
+        if let Some(listed) = &listed {
+            due.extend(listed.difference(&self.known).cloned());
+            due.extend(self.known.difference(listed).cloned());
+        }
+        let due: Vec<String> = due.into_iter().collect();
+        let read = self.read(&due).await?;
+        self.due = Due::default();
+        for (child, found) in read {
+            match found {
+                Some(found) => {
+                    self.known.insert(child);
+                    self.queue.push_back(ViewChange::Upsert(found));
+                }
+                None => {
+                    if self.known.remove(&child) {
+                        self.queue.push_back(ViewChange::Remove(entries::key(&self.service, &child)));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl View for ZooKeeperView {
+    async fn next(&mut self) -> Result<ViewChange, StoreError> {
+        loop {
+            if let Some(change) = self.queue.pop_front() {
+                return Ok(change);
+            }
+            if !self.due.list && self.due.children.is_empty() {
+                let told = tokio::select! {
+                    biased;
+                    () = self.link.death() => None,
+                    told = self.changes.recv() => told,
+                };
+                let Some(path) = told else { return Err(self.link.gone().into()) };
+                self.note(&path);
+            }
+            // What was told together is read together.
+            while let Ok(path) = self.changes.try_recv() {
+                self.note(&path);
+            }
+            self.catch_up().await?;
+            self.queue.push_back(ViewChange::Alive);
+        }
+    }
+
+    async fn probe(&mut self) -> Result<(), StoreError> {
+        self.link.heartbeat().await?;
+        self.queue.push_back(ViewChange::Alive);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ZooKeeperView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ZooKeeperView").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
