@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use integration_tests::FaultProxy;
+use integration_tests::{FaultProxy, eventually};
 use registry_core::store::{Guard, Put, Store};
 use registry_core::{Info, Registry, Resolver};
 use registry_zookeeper::connect;
@@ -47,11 +47,12 @@ async fn large_answers_across_a_cut_connection_do_not_hang_it(bench: Bench) -> O
         let lists = async {
             tokio::time::timeout(Duration::from_secs(5), join_all((0..4).map(|_| client.list(&service)))).await
         };
+        // Each of the four has 10,000 names and as many nodes to read: some of it has come, most has not.
+        let before = proxy.counts().to_client;
         let cut = async {
-            for _ in 0..3 {
-                tokio::task::yield_now().await;
-                proxy.reset_connections();
-            }
+            let flows = async || (proxy.counts().to_client > before + 100_000).then_some(());
+            eventually(Duration::from_secs(5), "answers flow", flows).await;
+            proxy.reset_connections();
         };
         tokio::join!(lists, cut).0?;
     }
