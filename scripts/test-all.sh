@@ -54,7 +54,7 @@ cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 step "tests"
 cargo test --locked --workspace --all-features --no-run --quiet
 # A store that is not there makes its tests fail here; under plain `cargo test` they show as ignored.
-REGISTRY_TEST_REQUIRE=etcd,zookeeper scripts/backends.sh all cargo test --locked --workspace --all-features
+REGISTRY_TEST_REQUIRE=etcd,zookeeper,consul scripts/backends.sh all scripts/tests.sh
 
 step "the README's first command"
 cargo run --locked --quiet -p registry-examples --bin quickstart

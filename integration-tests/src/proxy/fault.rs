@@ -18,8 +18,8 @@ pub enum Direction {
 pub enum Fault {
     /// Nothing.
     None,
-    /// Bytes take this much longer, each way.
-    Latency(Duration),
+    /// Bytes take this much longer, on each way that is named.
+    Latency(Direction, Duration),
     /// Bytes vanish, and nobody is told: both ways this is a cut cable, `ToClient` an answer that is lost after the request was carried out.
     /// Neither end sees the other close. When this ends, connections that lost bytes are reset; so are those that were opened while their
     /// requests could not pass.
@@ -76,6 +76,13 @@ impl Direction {
 impl Fault {
     pub(crate) fn loses(self, direction: Direction) -> bool {
         matches!(self, Self::Lose(lost) if lost.covers(direction))
+    }
+
+    pub(crate) fn latency(self, direction: Direction) -> Option<Duration> {
+        match self {
+            Self::Latency(delayed, latency) if delayed.covers(direction) => Some(latency),
+            _ => None,
+        }
     }
 
     pub(crate) fn holds(self, direction: Direction) -> bool {

@@ -8,7 +8,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::fault::{Direction, Fault, Setting};
+use super::fault::{Direction, Setting};
 use super::tally::{Tally, Waiting};
 
 /// How much one read takes.
@@ -139,18 +139,15 @@ impl Way<'_> {
                 self.torn.store(true, Ordering::Relaxed);
                 return Passage::Lost;
             }
-            let due = match fault {
-                Fault::Latency(latency) => arrived + latency,
-                fault if fault.holds(self.direction) => {
-                    passage = Passage::Released;
-                    // Without a proxy the link is aborted.
-                    let _ = self.settings.changed().await;
-                    continue;
-                }
-                _ => return passage,
-            };
+            if fault.holds(self.direction) {
+                passage = Passage::Released;
+                // Without a proxy the link is aborted.
+                let _ = self.settings.changed().await;
+                continue;
+            }
+            let Some(latency) = fault.latency(self.direction) else { return passage };
             tokio::select! {
-                () = tokio::time::sleep_until(due) => return passage,
+                () = tokio::time::sleep_until(arrived + latency) => return passage,
                 _ = self.settings.changed() => {}
             }
         }

@@ -175,7 +175,7 @@ impl<G: Ground> Stage<G> {
             Fault::Lose(handle, direction) => link(handle, LinkFault::Lose(direction)),
             Fault::Reset(handle) => link(handle, LinkFault::Reset),
             Fault::AcceptAndClose(handle) => link(handle, LinkFault::AcceptAndClose),
-            Fault::Latency(handle, latency) => link(handle, LinkFault::Latency(latency)),
+            Fault::Latency(handle, latency) => link(handle, LinkFault::Latency(Direction::Both, latency)),
             Fault::KillAndRestart | Fault::KillAndRestartEmpty => self.ground.kill().await?,
             Fault::CutAndForget(handle) => link(handle, LinkFault::Lose(Direction::Both)),
             Fault::FreezeBeyondTtl => self.ground.freeze().await?,

@@ -74,7 +74,7 @@ async fn an_end_is_confirmed_when_its_bytes_are_late(mut bench: Bench) -> Outcom
     let owner = Owner::open(bench.options_at(proxy.address()).client()?).await;
     let record = record(&owner.client, 1, 10);
     owner.put(&record, Guard::Claim).await.unwrap();
-    proxy.set(Fault::Latency(Duration::from_millis(300)));
+    proxy.set(Fault::Latency(Direction::Both, Duration::from_millis(300)));
     owner.session.end().await?;
     assert_eq!(bench.node(&record).await, None);
     Ok(())

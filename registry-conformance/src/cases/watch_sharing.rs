@@ -59,8 +59,9 @@ async fn w3_after_10_000_changes_an_idle_consumer_gets_the_newest_in_one_item(ct
         }
     }
     ctx.note(format_args!("{changes} changes are made"));
-    let item = ctx.next(&mut idle, ctx.timing().prompt(), "the newest state").await?;
     let wanted: Vec<&Info> = infos.iter().collect();
+    settled(ctx, &mut busy, ctx.timing().prompt(), &wanted, "the last changes, for who reads on").await?;
+    let item = ctx.next(&mut idle, ctx.timing().prompt(), "the newest state").await?;
     holds(&item.snapshot, &wanted).promised("the newest state in the first item")?;
     nothing_new(&mut idle, ctx.timing().look(), "one item has it all").await
 }

@@ -13,7 +13,7 @@ async fn latency_delays_each_way_and_does_not_add_up() {
     let proxy = FaultProxy::start(echo.address).await.unwrap();
     let mut client = greeted(&proxy).await;
     let latency = Duration::from_millis(60);
-    proxy.set(Fault::Latency(latency));
+    proxy.set(Fault::Latency(Direction::Both, latency));
     let began = Instant::now();
     let mut got = String::new();
     for part in ["one ", "two ", "three ", "four ", "five "] {
