@@ -181,6 +181,7 @@ pub(super) async fn nothing_leaks<G: Ground>(mut stage: Stage<G>, tasks_before: 
     stage.handles[0].close().await.map_err(|error| format!("close: {error}"))?;
     stage.watches.clear();
     stage.handles.clear();
+    stage.leave_observer().map_err(|error| error.to_string())?;
     let (began, bound) = (Instant::now(), stage.timing.crash_is_over());
     settles("after all handles were dropped", began, bound, async || {
         let sessions = stage.ground.sessions().await.map_err(|error| error.to_string())?;

@@ -237,6 +237,12 @@ impl<G: Ground> Stage<G> {
         info(own_port(owner, 1), 1).address().as_str().to_owned()
     }
 
+    /// Ends the observer's own connection, which is a session where readers have one. What comes in its place asks nothing.
+    pub(super) fn leave_observer(&mut self) -> Result<(), Failure> {
+        self.observer = self.ground.store(options(&self.timing))?;
+        Ok(())
+    }
+
     /// What is left to look at when everything else is dropped.
     pub(super) fn leave(self) -> Vec<FaultProxy> {
         self.proxies
