@@ -272,7 +272,7 @@ impl Record {
         Self { key, value: value.into(), info: Arc::new(info.clone()) }
     }
 
-    /// The same, refused when key and value together are past [`MAX_ENTRY`](crate::MAX_ENTRY) bytes (clause V1).
+    /// The same, refused when key and value together are past [`MAX_ENTRY`] bytes (clause V1).
     ///
     /// # Errors
     /// The field that is to blame: `payload_codec` when that alone is most of it, else `tags`.
