@@ -1,6 +1,6 @@
 //! The store operations: what an adapter supplies, and all that it supplies.
 //!
-//! **Unstable until the ZooKeeper and Consul adapters have landed.**
+//! **Unstable before 1.0**: adapters for four stores fit it as it is, and a minor version may still change it.
 //!
 //! An adapter says what one store *can do* and how its bytes look. It holds no retry loop, no timer, no cache and no memory of what is
 //! registered: core's keeper and watcher call these operations, one try each, and decide what a result means. With them a
