@@ -159,6 +159,7 @@ status() {
 
 # What the tests are told: addresses, the image to start more servers of, and where certificates and passwords are.
 env_lines() {
+    compose_find || die "nothing is up: run scripts/backends.sh up first"
     images_select
     load_ports
     cat <<LINES

@@ -83,7 +83,8 @@ fn every_clause_that_is_cited_stands_in_the_contract() {
     let known: BTreeSet<_> = clauses().into_iter().collect();
     let word = |c: char| !c.is_alphanumeric() && c != '_';
     for path in files("rs").into_iter().chain(files("md")) {
-        let text = fs::read_to_string(&path).unwrap();
+        // The variants of the standard library's addresses are no clauses.
+        let text = fs::read_to_string(&path).unwrap().replace("Addr::V", "Addr::");
         // 99 is the number that no clause will ever have, for tests of those who look clauses up.
         for cited in text.split(word).filter(|word| is_clause(word) && !word.ends_with("99")) {
             assert!(known.contains(cited), "{} cites {cited}, which the contract does not have", shown(&path));

@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+#[doc = include_str!("../docs/write-an-adapter.md")]
+pub mod write_an_adapter {}
+
 mod case;
 mod cases;
 mod clause;
@@ -10,6 +13,7 @@ mod hooks;
 mod log;
 mod report;
 mod runner;
+mod selection;
 mod suite;
 mod timing;
 
@@ -21,7 +25,7 @@ pub use self::harness::{ConnectRequest, Credentials, HandleId, Harness};
 pub use self::hooks::{Access, Hook, HookError, Hooks};
 pub use self::report::{REPORT_VARIABLE, Report};
 pub use self::runner::{CaseResult, Verdict};
-pub use self::suite::{Suite, main, run_case};
+pub use self::suite::{SEED_VARIABLE, Suite, main, run_case};
 pub use self::timing::{TIMING_VARIABLE, Timing};
 
 /// Every case of the suite, in the order of the contract.

@@ -12,7 +12,9 @@ use crate::case::{Case, Clock};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::harness::Harness;
-use crate::timing::Timing;
+use crate::log::Told;
+use crate::suite::SEED_VARIABLE;
+use crate::timing::{TIMING_VARIABLE, Timing};
 
 /// What became of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +47,7 @@ pub(crate) struct Attempt {
     pub(crate) case: Case,
     pub(crate) timing: Timing,
     pub(crate) namespace: String,
+    pub(crate) seed: u64,
 }
 
 /// How a case ended, before it is put into words.
@@ -62,11 +65,12 @@ impl Attempt {
     /// Runs the case on a thread of its own. A thread that never ends is left behind: nothing in Rust can stop it.
     pub(crate) fn run(self) -> Verdict {
         let limit = self.real_limit();
-        let explain = self.explainer();
+        let told = Told::default();
+        let explain = self.explainer(told.clone());
         let (done, ended) = mpsc::channel();
         let thread = std::thread::Builder::new().name(self.case.name().to_owned()).spawn(move || {
             // The receiver is gone when the case came too late.
-            let _ = done.send(self.on_this_thread());
+            let _ = done.send(self.on_this_thread(&told));
         });
         if let Err(error) = thread {
             return explain(false, &format!("no thread could be started: {error}"), "");
@@ -77,8 +81,11 @@ impl Attempt {
         }
     }
 
-    fn on_this_thread(&self) -> Verdict {
-        let explain = self.explainer();
+    fn on_this_thread(&self, told: &Told) -> Verdict {
+        let explain = self.explainer(told.clone());
+        // Jitter and tokens are drawn from this thread's generator.
+        fastrand::seed(self.case.name().bytes().fold(self.seed, |seed, byte| seed.rotate_left(5) ^ u64::from(byte)));
+        let _listening = told.listen();
         let runtime = Builder::new_current_thread().enable_all().start_paused(self.is_virtual()).build();
         let runtime = match runtime {
             Ok(runtime) => runtime,
@@ -133,8 +140,8 @@ impl Attempt {
         if self.is_virtual() { margin } else { self.case.limit(&self.timing) + margin }
     }
 
-    /// Puts a failure into words: clause, what was expected and seen, the timeline, and how to run the case alone.
-    fn explainer(&self) -> impl Fn(bool, &str, &str) -> Verdict + 'static {
+    /// Puts a failure into words: clause, what was expected and seen, the timeline, what was logged, and how to run the case alone.
+    fn explainer(&self, told: Told) -> impl Fn(bool, &str, &str) -> Verdict + 'static {
         let mut head = String::new();
         for clause in self.case.clauses() {
             let text = clause.text().unwrap_or_default();
@@ -142,11 +149,17 @@ impl Attempt {
             let _ = writeln!(head, "clause {clause}: {text}");
         }
         let clock = if self.is_virtual() { "virtual" } else { "real" };
-        let (namespace, ttl, alone) = (&self.namespace, self.timing.ttl(), alone(self.case.name()));
-        let foot = format!("namespace {namespace}, TTL {ttl:?}, {clock} time\nalone: {alone}");
+        let (namespace, ttl, seed) = (&self.namespace, self.timing.ttl(), self.seed);
+        let scale = self.timing.scale();
+        let scale = if scale > 1.0 { format!("{TIMING_VARIABLE}={scale} ") } else { String::new() };
+        let alone = format!("{SEED_VARIABLE}={seed:x} {scale}{}", alone(self.case.name()));
+        let foot = format!("namespace {namespace}, seed {seed:x}, TTL {ttl:?}, {clock} time\nalone: {alone}");
+        let secrets = self.harness.secrets();
         move |assertion, text, timeline| {
             let events = if timeline.is_empty() { String::new() } else { format!("what happened:\n{timeline}") };
-            Verdict::Failed { assertion, text: format!("{head}{text}\n{events}{foot}") }
+            let text = format!("{head}{text}\n{events}{}{foot}", told.text());
+            let hide = |text: String, secret: &String| text.replace(secret.as_str(), "<the secret>");
+            Verdict::Failed { assertion, text: secrets.iter().filter(|secret| !secret.is_empty()).fold(text, hide) }
         }
     }
 }

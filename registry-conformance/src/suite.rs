@@ -9,24 +9,20 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use libtest_mimic::{Arguments, Completion, Conclusion, Failed, Trial};
 use registry_core::store::Support;
 
-use crate::case::{Case, Clock};
+use crate::case::{Case, Clock, Level};
 use crate::cases;
 use crate::harness::Harness;
 use crate::hooks::Hook;
 use crate::report::{Collector, REPORT_VARIABLE, Report};
 use crate::runner::{Attempt, CaseResult, Verdict};
+use crate::selection::Selection;
 use crate::timing::Timing;
 
 /// Runs the suite on an adapter as the main function of a test with `harness = false`, and ends the process.
 ///
-/// Takes the arguments of `cargo test` (a filter, `--exact`, `--list`, `--test-threads`, …).
+/// Takes the arguments of `cargo test` (a part of a name, `--exact`, `--list`, `--test-threads`, …), and `--clause R6,W2` and `--level core`.
 pub fn main(harness: impl Harness) -> ! {
-    let mut arguments = Arguments::from_args();
-    if !harness.virtual_time() {
-        // On a real clock a case mostly waits: more of them than cores run beside each other.
-        arguments.test_threads = arguments.test_threads.or(Some(CASES_AT_ONCE));
-    }
-    match Suite::new(Arc::new(harness)).and_then(|suite| suite.run(&arguments)) {
+    match run_with_arguments(harness, std::env::args()) {
         Ok(conclusion) => conclusion.exit(),
         Err(reason) => {
             // Nothing is left to do with a standard error that is closed.
@@ -35,6 +31,21 @@ pub fn main(harness: impl Harness) -> ! {
         }
     }
 }
+
+fn run_with_arguments(harness: impl Harness, line: impl Iterator<Item = String>) -> Result<Conclusion, String> {
+    let (selection, rest) = Selection::take_from(line)?;
+    let mut arguments = Arguments::from_iter(rest);
+    if !harness.virtual_time() {
+        // On a real clock a case mostly waits: more of them than cores run beside each other.
+        arguments.test_threads = arguments.test_threads.or(Some(CASES_AT_ONCE));
+    }
+    let mut suite = Suite::new(Arc::new(harness))?;
+    suite.cases.retain(|case| selection.has(case));
+    suite.run(&arguments)
+}
+
+/// The environment variable that makes the random choices of a run again: the hexadecimal number that a failure shows.
+pub const SEED_VARIABLE: &str = "REGISTRY_CONFORMANCE_SEED";
 
 /// How many cases run at once on a real clock, unless `--test-threads` says otherwise.
 const CASES_AT_ONCE: usize = 10;
@@ -57,6 +68,9 @@ struct Shared {
     harness: Arc<dyn Harness>,
     timing: Timing,
     offered: Vec<Hook>,
+    /// Tells this run's namespaces from those of every other.
+    run: u64,
+    /// What each case's random choices follow from, together with its name.
     seed: u64,
     runs: AtomicU64,
     collector: Collector,
@@ -67,22 +81,39 @@ impl Suite {
     /// All cases, with the timing of the environment.
     ///
     /// # Errors
-    /// When the timing variable is malformed.
+    /// When the timing variable or that of the seed is malformed.
     pub fn new(harness: Arc<dyn Harness>) -> Result<Self, String> {
         let timing = Timing::from_environment(harness.smallest_ttl())?;
-        Ok(Self::with(harness, timing, cases::all()))
+        let suite = Self::with(harness, timing, cases::all());
+        match std::env::var(SEED_VARIABLE) {
+            Err(_) => Ok(suite),
+            Ok(text) => match u64::from_str_radix(text.trim(), 16) {
+                Ok(seed) => Ok(suite.with_seed(seed)),
+                Err(_) => Err(format!("{SEED_VARIABLE} is {text:?}: give the hexadecimal number that a failure shows")),
+            },
+        }
+    }
+
+    /// The same suite, whose random choices follow from `seed` instead of the time.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.seed = seed;
+        }
+        self
     }
 
     /// These cases, with this timing.
     pub fn with(harness: Arc<dyn Harness>, timing: Timing, cases: Vec<Case>) -> Self {
         let offered = harness.hooks("offered").map(|hooks| hooks.offered()).unwrap_or_default();
-        let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let seed = u64::try_from(seed).unwrap_or_default() ^ (u64::from(std::process::id()) << 44);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let run = u64::try_from(now).unwrap_or_default() ^ (u64::from(std::process::id()) << 44);
         let shared = Shared {
             harness,
             timing,
             offered,
-            seed,
+            run,
+            seed: run,
             runs: AtomicU64::new(0),
             collector: Collector::default(),
             store: RwLock::new(()),
@@ -140,6 +171,10 @@ impl Suite {
         let shared = self.shared.clone();
         let run = move || match shared.run(case).verdict {
             Verdict::Passed => Ok(Completion::Completed),
+            // A new case is seen, and fails nobody's run.
+            Verdict::Failed { text, .. } if case.level() == Level::Provisional => {
+                Ok(Completion::ignored_with(format!("provisional, and failed:\n{text}")))
+            }
             Verdict::Failed { text, .. } => Err(Failed::from(text)),
             Verdict::NotApplicable(reason) => Ok(Completion::ignored_with(reason)),
         };
@@ -176,7 +211,8 @@ impl Shared {
             harness: self.harness.clone(),
             case,
             timing: self.timing.clone(),
-            namespace: format!("c-{:x}-{run}", self.seed),
+            namespace: format!("c-{:x}-{run}", self.run),
+            seed: self.seed,
         };
         if !self.harness.isolated_stores() && case.hooks().iter().any(|hook| hook.disturbs_the_store()) {
             let _alone = self.store.write().unwrap_or_else(PoisonError::into_inner);

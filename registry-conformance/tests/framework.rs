@@ -18,6 +18,7 @@ const CASES: &[Case] = &[
     case!(R1: panics_in_the_background),
     case!(R1: leaves_a_task),
     case!(R1: cannot_begin),
+    case!(R1: draws),
     case!(L4: needs_hooks).with_hooks(&[Hook::RawRemove, Hook::Expire]),
 ];
 
@@ -30,6 +31,7 @@ async fn passes(ctx: &Context) -> Result<(), Failure> {
 async fn breaks(ctx: &Context) -> Result<(), Failure> {
     let owner = ctx.connect().await?;
     ctx.register(&owner, &ctx.info(&ctx.service())).await?;
+    tracing::info!(fuel = "coal", "the fire is lit");
     ctx.eventually(Duration::from_secs(3), "a miracle", async || Err::<(), _>("none".to_owned())).await
 }
 
@@ -63,6 +65,11 @@ async fn needs_hooks(ctx: &Context) -> Result<(), Failure> {
     ctx.hooks().map(|_| ())
 }
 
+/// What is drawn at random, as the text of a failure.
+async fn draws(_: &Context) -> Result<(), Failure> {
+    Err(Failure::broken(format!("drew {:x}", fastrand::u64(..))))
+}
+
 fn suite() -> Suite {
     Suite::with(Arc::new(Fake::default()), Timing::new(Duration::from_secs(2), 1.0), CASES.to_vec())
 }
@@ -90,10 +97,41 @@ fn a_broken_promise_shows_clause_times_and_how_to_run_it_alone() {
         "handle 0: register service-0/10.1.0.0:8888 (weight 10): ok",
         "namespace c-",
         "virtual time",
-        "alone: cargo test -p registry-conformance --test framework -- --exact breaks",
+        "what was logged:\n      0.000 s  ",
+        "INFO framework the fire is lit fuel=\"coal\"",
+        "seed ",
+        "alone: REGISTRY_CONFORMANCE_SEED=",
+        "cargo test -p registry-conformance --test framework -- --exact breaks",
     ] {
         assert!(text.contains(part), "{part:?} is missing in:\n{text}");
     }
+}
+
+#[test]
+fn the_log_of_another_case_is_not_shown() {
+    let (_, text) = failure("cannot_begin");
+    assert!(!text.contains("the fire is lit"), "{text}");
+}
+
+#[test]
+fn the_same_seed_draws_the_same_again() {
+    let drawn = |seed| match suite().with_seed(seed).run_case("draws").expect("the case exists").verdict {
+        Verdict::Failed { text, .. } => text.lines().find(|line| line.starts_with("drew ")).map(str::to_owned),
+        other => panic!("{other:?}"),
+    };
+    assert!(drawn(7).is_some());
+    assert_eq!(drawn(7), drawn(7));
+    assert_ne!(drawn(7), drawn(8));
+}
+
+#[test]
+fn a_provisional_case_that_fails_does_not_fail_the_run() {
+    let run = |case: Case| {
+        let suite = Suite::with(Arc::new(Fake::default()), Timing::new(Duration::from_secs(2), 1.0), vec![case]);
+        let arguments = libtest_mimic::Arguments { quiet: true, ..Default::default() };
+        suite.run(&arguments).expect("no report is written").num_failed
+    };
+    assert_eq!((run(case!(R1: draws)), run(case!(R1: draws).provisional())), (1, 0));
 }
 
 #[test]

@@ -8,6 +8,8 @@ mod consul;
 mod etcd;
 #[cfg(feature = "memory")]
 mod memory;
+#[cfg(feature = "zookeeper")]
+mod zookeeper;
 
 /// The backends that are compiled in.
 pub(crate) fn compiled_in() -> Vec<Backend> {
@@ -18,5 +20,7 @@ pub(crate) fn compiled_in() -> Vec<Backend> {
         etcd::BACKEND,
         #[cfg(feature = "memory")]
         memory::BACKEND,
+        #[cfg(feature = "zookeeper")]
+        zookeeper::BACKEND,
     ]
 }

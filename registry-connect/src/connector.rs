@@ -11,7 +11,8 @@ use crate::suggest::suggest;
 use crate::url::{Url, refused};
 
 /// The schemes that this crate can have, each with the Cargo feature that brings it.
-const FEATURES: &[(&str, &str)] = &[("consul", "consul"), ("etcd", "etcd"), ("memory", "memory")];
+const FEATURES: &[(&str, &str)] =
+    &[("consul", "consul"), ("etcd", "etcd"), ("memory", "memory"), ("zookeeper", "zookeeper")];
 
 /// What opens a backend.
 pub type Opening = Pin<Box<dyn Future<Output = Result<Handle, Error>> + Send>>;

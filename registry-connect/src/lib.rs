@@ -24,6 +24,9 @@ pub use registry_etcd as etcd;
 /// The memory backend's own crate, with what a URL cannot say.
 #[cfg(feature = "memory")]
 pub use registry_memory as memory;
+/// The ZooKeeper backend's own crate, with what a URL cannot say.
+#[cfg(feature = "zookeeper")]
+pub use registry_zookeeper as zookeeper;
 
 pub use self::connector::{Backend, Connector, Opening};
 pub use self::options::{OPTIONS, UrlOption, ValueKind};

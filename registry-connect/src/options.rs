@@ -72,6 +72,7 @@ const fn every(key: &'static str, value: ValueKind, default: &'static str, meani
 }
 
 const ETCD: &[&str] = &["etcd"];
+const WITH_USERS: &[&str] = &["etcd", "zookeeper"];
 const CONSUL: &[&str] = &["consul"];
 const TLS: &[&str] = &["etcd", "consul"];
 
@@ -87,15 +88,26 @@ const fn only(
 
 /// All options of the backends of this workspace. The table in the crate's documentation is compared with it by a test.
 pub const OPTIONS: &[UrlOption] = &[
-    every("ttl", ValueKind::Duration, "15s", "how long an entry outlives an owner that died; 30s on Consul"),
+    every(
+        "ttl",
+        ValueKind::Duration,
+        "15s",
+        "how long an entry outlives an owner that died; 10s on ZooKeeper, 30s on Consul",
+    ),
     every("operation_timeout", ValueKind::Duration, "5s", "within what time every call ends"),
     every("attempt_timeout", ValueKind::Duration, "2s", "within what time one attempt of the background work ends"),
     every("backoff_cap", ValueKind::Duration, "2s", "the longest pause between two attempts"),
     every("audit_interval", ValueKind::Duration, "30s", "how often all entries are compared with what is wanted"),
     every("removal_grace", ValueKind::Duration, "the TTL", "how long removals are held back after an outage"),
     every("lazy", ValueKind::Flag, "false", "whether the handle opens while the store is away"),
-    only(ETCD, "user", ValueKind::Text, "none", "who we are; also as `user@` before the hosts"),
-    only(ETCD, "password", ValueKind::Secret, "none", "the user's password; also as `user:password@` before the hosts"),
+    only(WITH_USERS, "user", ValueKind::Text, "none", "who we are; also as `user@` before the hosts"),
+    only(
+        WITH_USERS,
+        "password",
+        ValueKind::Secret,
+        "none",
+        "the user's password; also as `user:password@` before the hosts",
+    ),
     only(CONSUL, "token", ValueKind::Secret, "none", "the ACL token"),
     only(
         TLS,

@@ -55,6 +55,10 @@ impl Store for Client {
         }
     }
 
+    fn endpoints(&self) -> Vec<String> {
+        vec![self.transport.config().host_and_port.clone()]
+    }
+
     fn check_service(&self, service: &ServiceName) -> Result<(), InvalidField> {
         definition::check_service(service)
     }
@@ -99,6 +103,13 @@ mod tests {
         assert_eq!(record.key().as_str(), "demo:10.0.0.5:8888");
         let value: Value = serde_json::from_slice(record.value()).unwrap();
         assert_eq!((&value["ID"], &value["Tags"]), (&json!("demo:10.0.0.5:8888"), &json!(["idc:hd1"])));
+    }
+
+    #[test]
+    fn the_endpoint_is_the_agent() {
+        let endpoints = |address: &str| Options::new(address).client().unwrap().endpoints();
+        assert_eq!(endpoints("https://consul-1/base"), ["consul-1:8501"]);
+        assert_eq!(endpoints("[::1]"), ["[::1]:8500"]);
     }
 
     #[test]

@@ -19,6 +19,8 @@ const DEFAULT_TLS_PORT: u16 = 8501;
 pub(crate) struct Config {
     /// The URL that all paths are appended to, without a slash at its end.
     pub(crate) base: String,
+    /// Where the agent is dialled.
+    pub(crate) host_and_port: String,
     pub(crate) datacenter: Option<String>,
     pub(crate) consistency: Consistency,
     pub(crate) wait: Duration,
@@ -49,9 +51,10 @@ pub(crate) struct TlsTexts {
 
 impl Config {
     pub(crate) fn new(options: &Options) -> Result<Self, InvalidField> {
-        let (base, tls) = base(&options.address, options.tls.as_ref())?;
+        let (base, host_and_port, tls) = base(&options.address, options.tls.as_ref())?;
         Ok(Self {
             base,
+            host_and_port,
             datacenter: options.datacenter.clone(),
             consistency: options.consistency,
             wait: options.wait,
@@ -113,8 +116,8 @@ impl TlsTexts {
     }
 }
 
-/// The base URL of an address given with or without scheme, port and path, and the TLS that goes with it.
-fn base(text: &str, tls: Option<&Tls>) -> Result<(String, Option<Tls>), InvalidField> {
+/// The base URL of an address given with or without scheme, port and path, where that is dialled, and the TLS that goes with it.
+fn base(text: &str, tls: Option<&Tls>) -> Result<(String, String, Option<Tls>), InvalidField> {
     let refuse = |offence: &str| Err(InvalidField::new("address", offence));
     let (scheme, rest) = text.split_once("://").map_or((None, text), |(scheme, rest)| (Some(scheme), rest));
     let tls = match (scheme, tls) {
@@ -140,7 +143,7 @@ fn base(text: &str, tls: Option<&Tls>) -> Result<(String, Option<Tls>), InvalidF
     }
     let scheme = if tls.is_some() { "https" } else { "http" };
     let slash = if path.is_empty() { "" } else { "/" };
-    Ok((format!("{scheme}://{host_and_port}{slash}{path}"), tls))
+    Ok((format!("{scheme}://{host_and_port}{slash}{path}"), host_and_port.to_string(), tls))
 }
 
 fn token(material: &Material) -> Result<Secret, StoreError> {
@@ -195,7 +198,8 @@ mod tests {
 
     #[test]
     fn https_is_tls_also_without_options_for_it() {
-        assert_eq!(base("https://h", None).unwrap(), ("https://h:8501".to_owned(), Some(Tls::new())));
+        let (base, endpoint, tls) = base("https://h", None).unwrap();
+        assert_eq!((base.as_str(), endpoint.as_str(), tls), ("https://h:8501", "h:8501", Some(Tls::new())));
     }
 
     #[test]

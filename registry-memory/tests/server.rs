@@ -251,7 +251,7 @@ mod tests {
     async fn what_cannot_be_is_refused_before_the_server_starts() {
         let refused = async |server: Server| match server.run(async |_| panic!("the server was started")).await {
             Err(RunError::Invalid(invalid)) => invalid.field(),
-            other => panic!("{:?} instead of a refusal", other.map(|()| ())),
+            other => panic!("{other:?} instead of a refusal"),
         };
         let store = MemoryStore::new();
         let registry = handle(&store).await;

@@ -106,6 +106,10 @@ impl Store for Client {
         }
     }
 
+    fn endpoints(&self) -> Vec<String> {
+        self.line.config().hosts.clone()
+    }
+
     fn check_service(&self, service: &ServiceName) -> Result<(), InvalidField> {
         entries::check_service(service, &self.line.config().chroot)
     }

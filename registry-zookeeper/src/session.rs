@@ -26,7 +26,10 @@ pub(crate) struct ZooKeeperSession {
     changes: tokio::sync::Mutex<UnboundedReceiver<String>>,
     /// A node of this session: it is gone when, and only when, the session is.
     witness: Mutex<Option<String>>,
+    /// The end was begun: that the connection goes is no loss any more.
     ending: AtomicBool,
+    /// The end was sent.
+    closed: AtomicBool,
 }
 
 impl ZooKeeperSession {
@@ -40,7 +43,15 @@ impl ZooKeeperSession {
                 return Err(failure);
             }
         };
-        Ok(Self { line, link, id, changes, witness: Mutex::default(), ending: AtomicBool::new(false) })
+        Ok(Self {
+            line,
+            link,
+            id,
+            changes,
+            witness: Mutex::default(),
+            ending: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        })
     }
 
     fn path(&self, key: &Key) -> String {
@@ -154,16 +165,22 @@ impl ZooKeeperSession {
         })
     }
 
-    /// Sends that the session is over, once, after a node was made by which its end can be seen.
+    /// Sends that the session is over, once, after a node was made by which its end can be seen. With the connection gone meanwhile the end is what the
+    /// server does when the session times out.
     async fn send_end(&self) -> Result<String, Failure> {
         let known = self.witness.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(witness) = known.clone().filter(|_| self.ending.load(Ordering::SeqCst)) {
-            return Ok(witness);
-        }
-        let (witness, _) = self.link.probe("registry-end-").await?;
-        *self.witness.lock().unwrap_or_else(PoisonError::into_inner) = Some(witness.clone());
+        let witness = match known {
+            Some(witness) => witness,
+            None => {
+                let (witness, _) = self.link.probe("registry-end-").await?;
+                self.witness.lock().unwrap_or_else(PoisonError::into_inner).insert(witness).clone()
+            }
+        };
         self.ending.store(true, Ordering::SeqCst);
-        self.link.close().await?;
+        if !self.closed.load(Ordering::SeqCst) && self.link.is_alive() {
+            self.link.close().await?;
+            self.closed.store(true, Ordering::SeqCst);
+        }
         Ok(witness)
     }
 

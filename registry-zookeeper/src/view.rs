@@ -24,6 +24,8 @@ pub(crate) struct ZooKeeperView {
     service: ServiceName,
     folder: String,
     changes: UnboundedReceiver<String>,
+    /// The first list, until it was read.
+    listed: Option<Vec<String>>,
     /// The children that were told of.
     known: HashSet<String>,
     /// What has to be read again. Kept until it was read, so that a dropped [`View::next`] loses nothing.
@@ -42,15 +44,21 @@ impl ZooKeeperView {
         let folder = format!("{chroot}{}", entries::folder(&service));
         let changes = link.listen(&folder);
         let (known, due, queue) = (HashSet::new(), Due::default(), VecDeque::new());
-        let mut view = Self { link, service, folder, changes, known, due, queue };
+        let mut view = Self { link, service, folder, changes, listed: None, known, due, queue };
         let children = view.list().await?;
         if children.is_empty() {
             may_read(&view.link, &chroot).await?;
         }
-        let found: Vec<Found> = view.read(&children).await?.into_iter().filter_map(|(_, found)| found).collect();
-        view.known = children.into_iter().collect();
-        view.queue.push_back(ViewChange::Full(found));
+        view.listed = Some(children);
         Ok(view)
+    }
+
+    /// Reads the children that were listed at first.
+    async fn begin(&mut self, children: &[String]) -> Result<ViewChange, Failure> {
+        let read = self.read(children).await?;
+        self.listed = None;
+        self.known = children.iter().cloned().collect();
+        Ok(ViewChange::Full(read.into_iter().filter_map(|(_, found)| found).collect()))
     }
 
     /// The children, with a watch armed on what would change them: on the service's node, or on its creation.
@@ -114,6 +122,9 @@ impl ZooKeeperView {
 #[async_trait]
 impl View for ZooKeeperView {
     async fn next(&mut self) -> Result<ViewChange, StoreError> {
+        if let Some(children) = self.listed.clone() {
+            return Ok(self.begin(&children).await?);
+        }
         loop {
             if let Some(change) = self.queue.pop_front() {
                 return Ok(change);

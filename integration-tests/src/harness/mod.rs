@@ -5,6 +5,7 @@ pub mod etcd;
 mod link;
 mod pool;
 mod spy;
+pub mod zookeeper;
 
 use std::io::Write as _;
 use std::process::exit;

@@ -111,6 +111,9 @@ impl Bench {
     }
 }
 
+/// Of sessions that nobody renews: longer than a test takes, also on a busy machine.
+pub(crate) const TTL: Duration = Duration::from_secs(60);
+
 /// One session and what it recognises as its own.
 pub(crate) struct Owner {
     pub(crate) client: Client,
@@ -121,7 +124,7 @@ pub(crate) struct Owner {
 impl Owner {
     pub(crate) async fn open(client: Client) -> Self {
         let token = OwnerToken::random();
-        let session = client.open(OpenRequest::new(Duration::from_secs(5), 0, token.clone())).await.unwrap();
+        let session = client.open(OpenRequest::new(TTL, 0, token.clone())).await.unwrap();
         let mut lineage = Lineage::new(token);
         lineage.add(session.id());
         Self { client, session, lineage }
@@ -129,7 +132,7 @@ impl Owner {
 
     /// Another session of the same owner.
     pub(crate) async fn reopen(&mut self) {
-        let request = OpenRequest::new(Duration::from_secs(5), 1, self.lineage.owner().clone());
+        let request = OpenRequest::new(TTL, 1, self.lineage.owner().clone());
         self.session = self.client.open(request).await.unwrap();
         self.lineage.add(self.session.id());
     }

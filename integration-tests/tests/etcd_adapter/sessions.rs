@@ -1,10 +1,8 @@
 //! Leases: renewing, fencing, ending.
 
-use std::time::Duration;
-
 use registry_core::store::{Guard, SessionError, WriteError};
 
-use crate::bench::{Bench, Outcome, place, tests};
+use crate::bench::{Bench, Outcome, TTL, place, tests};
 
 tests![
     the_ttl_granted_is_reported,
@@ -19,7 +17,7 @@ tests![
 
 async fn the_ttl_granted_is_reported(bench: Bench) -> Outcome {
     let owner = bench.owner().await;
-    assert_eq!(owner.session.ttl(), Some(Duration::from_secs(5)));
+    assert_eq!(owner.session.ttl(), Some(TTL));
     Ok(())
 }
 

@@ -2,6 +2,8 @@
 
 mod link;
 mod router;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 use std::sync::Arc;
