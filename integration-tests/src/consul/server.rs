@@ -22,6 +22,11 @@ impl ConsulServer {
         format!("http://{}", self.address())
     }
 
+    /// The token of who may do everything, which it knows from its start, also when it was wiped. No output may show it.
+    pub fn root_token(&self) -> &'static str {
+        ROOT_TOKEN
+    }
+
     /// A way in as root.
     pub fn door(&self) -> Door {
         Door::new(self.address(), Some(ROOT_TOKEN))

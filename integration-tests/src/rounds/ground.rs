@@ -33,6 +33,8 @@ pub trait Ground: Sized + 'static {
     const SESSIONS: usize;
     /// How many connections a handle has at most.
     const CONNECTIONS: u64;
+    /// Whether each connection has a task, and there are as many as there is to do: a client that pools them has one more after a busy moment.
+    const POOLED: bool = false;
 
     /// Starts the server.
     async fn start() -> Result<Self, Failure>;
