@@ -58,6 +58,6 @@ mod tests {
 
     #[test]
     fn keys_of_other_schemes_are_refused() {
-        assert_eq!(parse("zookeeper://h?tls=true").unwrap_err().invalid_field().unwrap().field(), "tls");
+        assert_eq!(parse("zookeeper://h?tls=true").unwrap_err().invalid_field().unwrap().field(), "query");
     }
 }
