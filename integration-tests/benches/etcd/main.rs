@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! scripts/backends.sh all cargo bench -p integration-tests --bench etcd
-//! scripts/backends.sh all cargo bench -p integration-tests --bench etcd -- register herd
+//! scripts/backends.sh all cargo bench -p integration-tests --bench etcd -- register latency
 //! ```
 //!
 //! Ours and the floor take turns; a row gives the medians, and median and spread (lowest and highest round) of the ratio per round. Each group of rows has a
@@ -13,7 +13,6 @@
 mod bare;
 mod change;
 mod ground;
-mod herd;
 mod latency;
 mod recovery;
 mod register;
@@ -23,13 +22,12 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn main() -> Outcome {
     let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let groups: [(&str, fn() -> Outcome); 6] = [
+    let groups: [(&str, fn() -> Outcome); 5] = [
         ("register", register::run),
         ("latency", latency::run),
         ("steady", steady::run),
         ("recovery", recovery::run),
         ("change", change::run),
-        ("herd", herd::run),
     ];
     println!(
         "| what | ours (median) | bare client (median) | ratio: median (lowest to highest of {} rounds) | goal |",
