@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use registry_core::store::Capabilities;
 use registry_core::{Error, HandleOptions, ServiceRegistry};
 
-use crate::hooks::Hooks;
+use crate::hooks::{HookError, Hooks};
 
 /// Connects the suite with an adapter. Four methods are needed; the others have answers that fit most stores.
 #[async_trait]
@@ -47,6 +47,16 @@ pub trait Harness: Send + Sync + 'static {
     /// Texts that must never be shown (X2): the passwords and tokens that [`connect`](Self::connect) uses.
     fn secrets(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Makes ready what a namespace needs before its case begins, such as a server of its own: what is done here does not count as the case's
+    /// time. Called on the case's runtime, before [`connect`](Self::connect) and the hooks; the default does nothing.
+    ///
+    /// # Errors
+    /// When it cannot be had; the case fails with this reason.
+    async fn prepare(&self, namespace: &str) -> Result<(), HookError> {
+        let _ = namespace;
+        Ok(())
     }
 
     /// Ends what the harness holds for a namespace, after the last handle was dropped. Tasks that are alive a second later fail the case.

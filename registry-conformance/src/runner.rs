@@ -58,6 +58,16 @@ enum End {
     LeftTasks(usize),
 }
 
+/// What the thread of a case says.
+enum Said {
+    /// What the case needs is ready: its time begins.
+    Ready,
+    /// It is over.
+    Over(Verdict),
+}
+
+/// How long a harness may take to make ready what a case needs.
+const PREPARES: Duration = Duration::from_secs(180);
 /// After a case every task of its runtime has ended within this time (R9).
 const TASKS_END: Duration = Duration::from_secs(1);
 
@@ -67,21 +77,28 @@ impl Attempt {
         let limit = self.real_limit();
         let told = Told::default();
         let explain = self.explainer(told.clone());
-        let (done, ended) = mpsc::channel();
+        let (says, heard) = mpsc::channel();
         let thread = std::thread::Builder::new().name(self.case.name().to_owned()).spawn(move || {
             // The receiver is gone when the case came too late.
-            let _ = done.send(self.on_this_thread(&told));
+            let _ = says.send(Said::Over(self.on_this_thread(&told, &says)));
         });
         if let Err(error) = thread {
             return explain(false, &format!("no thread could be started: {error}"), "");
         }
-        match ended.recv_timeout(limit) {
-            Ok(verdict) => verdict,
-            Err(_) => explain(false, &format!("the case hangs: it did not end within {limit:?} of real time"), ""),
+        match heard.recv_timeout(PREPARES) {
+            Ok(Said::Over(verdict)) => return verdict,
+            Ok(Said::Ready) => {}
+            Err(_) => return explain(false, &format!("the harness does not make the case ready within {PREPARES:?}"), ""),
+        }
+        match heard.recv_timeout(limit) {
+            Ok(Said::Over(verdict)) => verdict,
+            Ok(Said::Ready) | Err(_) => {
+                explain(false, &format!("the case hangs: it did not end within {limit:?} of real time"), "")
+            }
         }
     }
 
-    fn on_this_thread(&self, told: &Told) -> Verdict {
+    fn on_this_thread(&self, told: &Told, says: &mpsc::Sender<Said>) -> Verdict {
         let explain = self.explainer(told.clone());
         // Jitter and tokens are drawn from this thread's generator.
         fastrand::seed(self.case.name().bytes().fold(self.seed, |seed, byte| seed.rotate_left(5) ^ u64::from(byte)));
@@ -92,7 +109,7 @@ impl Attempt {
             Err(error) => return explain(false, &format!("no runtime could be built: {error}"), ""),
         };
         record_panics();
-        let end = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(self.carry_out())));
+        let end = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(self.carry_out(says))));
         let shut_down = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.shutdown_timeout(TASKS_END)));
         let panics = recorded_panics();
         match end {
@@ -116,7 +133,14 @@ impl Attempt {
         }
     }
 
-    async fn carry_out(&self) -> End {
+    async fn carry_out(&self, says: &mpsc::Sender<Said>) -> End {
+        let ready = self.harness.prepare(&self.namespace).await;
+        // The receiver is gone when this came too late.
+        let _ = says.send(Said::Ready);
+        if let Err(error) = ready {
+            self.harness.finish(&self.namespace).await;
+            return End::Failed { failure: error.into(), timeline: String::new() };
+        }
         let context = Context::new(self.harness.clone(), &self.namespace, self.timing.clone());
         let end = match tokio::time::timeout(self.case.limit(&self.timing), self.case.run(&context)).await {
             Ok(Ok(())) => End::Passed,

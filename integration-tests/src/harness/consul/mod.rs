@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use registry_conformance::{ConnectRequest, Credentials, Harness, Hooks};
+use registry_conformance::{ConnectRequest, Credentials, Harness, HookError, Hooks};
 use registry_consul::{Client, Material, Options, Secret};
 use registry_core::store::{Capabilities, Store as _};
 use registry_core::{Error, ErrorKind, Handle, InvalidField, ServiceRegistry};
@@ -81,6 +81,11 @@ impl Harness for ConsulHarness {
     fn secrets(&self) -> Vec<String> {
         let handles = (0..stand::TOKENS_AT_ONCE).map(stand::token);
         [ROOT_TOKEN, WRONG_TOKEN].map(str::to_owned).into_iter().chain(handles).collect()
+    }
+
+    async fn prepare(&self, namespace: &str) -> Result<(), HookError> {
+        self.pool.prepare(namespace).await?;
+        Ok(())
     }
 
     async fn finish(&self, namespace: &str) {

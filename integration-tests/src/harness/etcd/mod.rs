@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use registry_conformance::{ConnectRequest, Credentials, Harness, Hooks};
+use registry_conformance::{ConnectRequest, Credentials, Harness, HookError, Hooks};
 use registry_core::store::{Capabilities, Store as _};
 use registry_core::{Error, ErrorKind, Handle, ServiceRegistry};
 use registry_etcd::{Client, Material, Options, Secret};
@@ -75,6 +75,11 @@ impl Harness for EtcdHarness {
 
     fn secrets(&self) -> Vec<String> {
         [door::PASSWORD, WRONG_PASSWORD].map(str::to_owned).to_vec()
+    }
+
+    async fn prepare(&self, namespace: &str) -> Result<(), HookError> {
+        self.pool.prepare(namespace).await?;
+        Ok(())
     }
 
     async fn finish(&self, namespace: &str) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use registry_conformance::{ConnectRequest, Credentials, Harness, Hooks};
+use registry_conformance::{ConnectRequest, Credentials, Harness, HookError, Hooks};
 use registry_core::store::{Capabilities, Store as _};
 use registry_core::{Error, ErrorKind, Handle, ServiceRegistry};
 use registry_zookeeper::{Material, Options, Secret};
@@ -78,6 +78,12 @@ impl Harness for ZooKeeperHarness {
 
     fn secrets(&self) -> Vec<String> {
         [PASSWORD, WRONG_PASSWORD].map(str::to_owned).to_vec()
+    }
+
+    async fn prepare(&self, namespace: &str) -> Result<(), HookError> {
+        self.pool.prepare(namespace).await?;
+        stand(&self.pool, namespace).await?;
+        Ok(())
     }
 
     async fn finish(&self, namespace: &str) {
