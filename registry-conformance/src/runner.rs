@@ -88,7 +88,9 @@ impl Attempt {
         match heard.recv_timeout(PREPARES) {
             Ok(Said::Over(verdict)) => return verdict,
             Ok(Said::Ready) => {}
-            Err(_) => return explain(false, &format!("the harness does not make the case ready within {PREPARES:?}"), ""),
+            Err(_) => {
+                return explain(false, &format!("the harness does not make the case ready within {PREPARES:?}"), "");
+            }
         }
         match heard.recv_timeout(limit) {
             Ok(Said::Over(verdict)) => verdict,
