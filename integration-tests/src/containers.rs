@@ -77,6 +77,16 @@ impl Container {
         self.run_anew(arguments).await
     }
 
+    /// Removes the container with its data and makes a new one of the same name, which [`start`](Self::start) starts: it can be connected to
+    /// networks before that.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn recreate<S: Into<String>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<(), BenchError> {
+        docker(["rm", "--force", "--volumes", &self.name]).await?;
+        self.make(&["create"], arguments).await
+    }
+
     /// SIGKILL. Connections break; the data stays.
     ///
     /// # Errors
@@ -142,9 +152,17 @@ impl Container {
     }
 
     async fn run_anew<S: Into<String>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<(), BenchError> {
-        let head =
-            ["run", "--detach", "--pull", "never", "--label", "registry-test", "--name", &self.name].map(str::to_owned);
-        docker(head.into_iter().chain(arguments.into_iter().map(Into::into))).await.map(drop)
+        self.make(&["run", "--detach"], arguments).await
+    }
+
+    async fn make<S: Into<String>>(
+        &self,
+        command: &[&str],
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Result<(), BenchError> {
+        let head = ["--pull", "never", "--label", "registry-test", "--name", &self.name];
+        let head = command.iter().copied().chain(head).map(str::to_owned);
+        docker(head.chain(arguments.into_iter().map(Into::into))).await.map(drop)
     }
 }
 

@@ -1,5 +1,5 @@
 //! The conformance suite run on every adapter, and what belongs to no single crate: servers in containers that a test can kill, freeze and wipe
-//! ([`EtcdServer`], [`ConsulServer`], [`ZooKeeperServer`], [`ZooKeeperEnsemble`]), a TCP proxy that breaks links ([`FaultProxy`]), owners in processes of their own ([`OwnerProcess`]), and
+//! ([`EtcdServer`], [`EtcdCluster`], [`ConsulServer`], [`ZooKeeperServer`], [`ZooKeeperEnsemble`]), a TCP proxy that breaks links ([`FaultProxy`]), owners in processes of their own ([`OwnerProcess`]), and
 //! the stores' harnesses built of them ([`harness`]).
 //!
 //! `scripts/test-all.sh` brings up what these need and says so through environment variables ([`environment`]); without them, tests of a
@@ -13,7 +13,7 @@ pub mod rounds;
 mod bench;
 mod consul;
 mod containers;
-mod etcd_server;
+mod etcd;
 mod eventually;
 mod owner_process;
 mod proxy;
@@ -24,7 +24,7 @@ mod zookeeper;
 pub use self::bench::BenchError;
 pub use self::consul::{Answer, Consul, ConsulServer, Door as ConsulDoor};
 pub use self::containers::{Container, Network, docker};
-pub use self::etcd_server::{Etcd, EtcdServer};
+pub use self::etcd::{Etcd, EtcdCluster, EtcdServer};
 pub use self::eventually::{eventually, never};
 pub use self::owner_process::OwnerProcess;
 pub use self::proxy::{Counts, Direction, Fault, FaultProxy};
