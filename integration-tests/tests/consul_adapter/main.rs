@@ -9,6 +9,8 @@ mod connecting;
 mod door;
 mod entries;
 mod owners;
+mod plaintext;
+mod processes;
 mod secured;
 mod views;
 
@@ -16,6 +18,14 @@ use libtest_mimic::Arguments;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let tests = [entries::tests(), owners::tests(), views::tests(), connecting::tests(), secured::tests()];
+    let tests = [
+        entries::tests(),
+        owners::tests(),
+        processes::tests(),
+        plaintext::tests(),
+        views::tests(),
+        connecting::tests(),
+        secured::tests(),
+    ];
     libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit();
 }
