@@ -23,8 +23,6 @@ const PROBE: &str = "probe";
 /// Three servers without tokens, and the agent of the machine that registers. They talk to each other on a network of their own; each is published on
 /// loopback.
 ///
-/// A node that is lost is noticed within two seconds or so, not ten: they gossip as often as Consul's development mode does.
-///
 /// Servers are named by their place, from 0 on.
 #[derive(Debug)]
 pub struct ConsulCluster {
@@ -240,7 +238,6 @@ fn run_arguments(network: &Network, place: u8, image: &str, port: u16) -> Vec<St
         "-log-level=warn",
         "-retry-interval=1s",
         "-hcl=disable_update_check = true performance { raft_multiplier = 1 } limits { http_max_conns_per_client = 10000 }",
-        r#"-hcl=gossip_lan { gossip_interval = "100ms" probe_interval = "200ms" probe_timeout = "150ms" suspicion_mult = 3 }"#,
     ];
     let mut arguments: Vec<String> = head.into_iter().chain(own).map(str::to_owned).collect();
     arguments.extend((1..=SERVERS).map(|number| format!("-retry-join={}", network.address(host(number)))));

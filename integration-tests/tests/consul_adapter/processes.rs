@@ -17,9 +17,7 @@ async fn scene(bench: &Bench) -> Result<OwnerScene, Box<dyn std::error::Error>> 
     let options = || bench.options().with_handle(timing.options());
     let (client, successor) = (connect(options()).await?, connect(options()).await?);
     let url = bench.url.replace("http://", "consul://");
-    let lag = timing.prompt();
-    // The agent answers before it has told the servers, which are asked for what stands.
-    Ok(OwnerScene::new(timing, &url, &bench.service, client, successor).with_lag(lag))
+    Ok(OwnerScene::new(timing, &url, &bench.service, client, successor).judging_health())
 }
 
 async fn an_owner_frozen_beyond_its_ttl_is_gone_and_comes_back_field_by_field(bench: Bench) -> Outcome {

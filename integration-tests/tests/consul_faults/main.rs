@@ -27,10 +27,7 @@ fn main() {
         all_is_back_when_the_agent_is_killed_and_wiped,
         all_is_back_when_the_agent_was_cut_off_from_the_servers,
     ];
-    let mut arguments = Arguments::from_args();
-    // They mostly wait.
-    arguments.test_threads.get_or_insert(tests.len());
-    libtest_mimic::run(&arguments, tests).exit();
+    libtest_mimic::run(&Arguments::from_args(), tests).exit();
 }
 
 /// Within what time the servers that are left have a leader, and the agent has found it. Not the adapter's to answer for.
