@@ -12,6 +12,7 @@ mod owners;
 mod plaintext;
 mod processes;
 mod secured;
+mod soak;
 mod views;
 
 use libtest_mimic::Arguments;
@@ -26,6 +27,7 @@ fn main() {
         views::tests(),
         connecting::tests(),
         secured::tests(),
+        soak::tests().into_iter().map(|trial| trial.with_ignored_flag(true)).collect(),
     ];
     libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit();
 }
