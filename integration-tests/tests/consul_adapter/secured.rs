@@ -8,31 +8,22 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use integration_tests::eventually;
-use libtest_mimic::Trial;
 use registry_consul::{HandleOptions, Material, Options, Registry, Resolver, Secret, Tls, connect};
 use registry_core::ErrorKind;
 use registry_core::store::{Guard, Store};
 
-use crate::bench::{self, Bench, Body, Outcome, TTL};
+use crate::bench::{Bench, Outcome, TTL, tests};
 
-pub(crate) fn tests() -> Vec<Trial> {
-    let tests: [(&str, Body); 7] = [
-        ("tls_and_a_token_are_enough", |bench| Box::pin(tls_and_a_token_are_enough(bench))),
-        ("mutual_tls_and_a_token_are_enough", |bench| Box::pin(mutual_tls_and_a_token_are_enough(bench))),
-        ("what_is_wrong_with_tls_is_said", |bench| Box::pin(what_is_wrong_with_tls_is_said(bench))),
-        ("what_is_wrong_with_the_token_is_said", |bench| Box::pin(what_is_wrong_with_the_token_is_said(bench))),
-        ("a_token_that_may_not_write_or_read_is_denied_or_finds_nothing", |bench| {
-            Box::pin(a_token_that_may_not_write_or_read_is_denied_or_finds_nothing(bench))
-        }),
-        ("a_rotated_token_file_is_picked_up", |bench| Box::pin(a_rotated_token_file_is_picked_up(bench))),
-        ("a_rotated_certificate_is_picked_up_by_the_next_session", |bench| {
-            Box::pin(a_rotated_certificate_is_picked_up_by_the_next_session(bench))
-        }),
-    ];
-    let variables =
-        ["REGISTRY_TEST_CONSUL", "REGISTRY_TEST_CONSUL_TLS", "REGISTRY_TEST_CONSUL_AUTH", "REGISTRY_TEST_SECURED"];
-    tests.into_iter().map(|(name, body)| bench::trial_on(&variables, &format!("secured::{name}"), body)).collect()
-}
+tests![
+    "REGISTRY_TEST_CONSUL", "REGISTRY_TEST_CONSUL_TLS", "REGISTRY_TEST_CONSUL_AUTH", "REGISTRY_TEST_SECURED" =>
+    tls_and_a_token_are_enough,
+    mutual_tls_and_a_token_are_enough,
+    what_is_wrong_with_tls_is_said,
+    what_is_wrong_with_the_token_is_said,
+    a_token_that_may_not_write_or_read_is_denied_or_finds_nothing,
+    a_rotated_token_file_is_picked_up,
+    a_rotated_certificate_is_picked_up_by_the_next_session,
+];
 
 fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_default()
@@ -42,33 +33,33 @@ fn folder() -> PathBuf {
     variable("REGISTRY_TEST_SECURED").into()
 }
 
-fn certificate(name: &str) -> Material {
+pub(crate) fn certificate(name: &str) -> Material {
     Material::File(folder().join("certificates").join(name))
 }
 
-fn text(name: &str) -> String {
+pub(crate) fn text(name: &str) -> String {
     fs::read_to_string(folder().join(name)).unwrap().trim_end().to_owned()
 }
 
-fn token(of: &str) -> Material {
+pub(crate) fn token(of: &str) -> Material {
     Material::File(folder().join("tokens").join(of))
 }
 
-fn trusting() -> Tls {
+pub(crate) fn trusting() -> Tls {
     Tls::new().with_ca(certificate("ca.pem"))
 }
 
-fn with_identity(name: &str) -> Tls {
+pub(crate) fn with_identity(name: &str) -> Tls {
     trusting().with_identity(certificate(&format!("{name}.pem")), certificate(&format!("{name}.key")))
 }
 
 /// The server with TLS, without a token yet.
-fn on_tls(tls: Tls) -> Options {
+pub(crate) fn on_tls(tls: Tls) -> Options {
     options("REGISTRY_TEST_CONSUL_TLS", tls)
 }
 
 /// The server with mutual TLS, without a token yet.
-fn on_mutual_tls(tls: Tls) -> Options {
+pub(crate) fn on_mutual_tls(tls: Tls) -> Options {
     options("REGISTRY_TEST_CONSUL_AUTH", tls)
 }
 
