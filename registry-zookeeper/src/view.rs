@@ -14,6 +14,9 @@ use crate::engine::{Failure, Watch};
 use crate::entries;
 use crate::transport::{Link, all};
 
+#[cfg(test)]
+mod tests;
+
 /// How often a service that comes and goes is looked at before the view gives up.
 const TRIES: usize = 5;
 
@@ -53,12 +56,13 @@ impl ZooKeeperView {
         Ok(view)
     }
 
-    /// Reads the children that were listed at first.
+    /// Reads the children that were listed at first. One that is gone by then is not known: its node may come back before the list is read again.
     async fn begin(&mut self, children: &[String]) -> Result<ViewChange, Failure> {
         let read = self.read(children).await?;
         self.listed = None;
-        self.known = children.iter().cloned().collect();
-        Ok(ViewChange::Full(read.into_iter().filter_map(|(_, found)| found).collect()))
+        let (known, found) = read.into_iter().filter_map(|(child, found)| Some((child, found?))).unzip();
+        self.known = known;
+        Ok(ViewChange::Full(found))
     }
 
     /// The children, with a watch armed on what would change them: on the service's node, or on its creation.
