@@ -15,6 +15,7 @@ use crate::harness::Harness;
 use crate::log::Told;
 use crate::suite::SEED_VARIABLE;
 use crate::timing::{TIMING_VARIABLE, Timing};
+use crate::waits::Wait;
 
 /// What became of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub struct CaseResult {
     pub verdict: Verdict,
     /// Real time.
     pub took: Duration,
+    /// What each of its bounded waits used at worst, the worst first. Of a case that passed only.
+    pub waits: Vec<Wait>,
 }
 
 /// One run of one case.
@@ -52,7 +55,7 @@ pub(crate) struct Attempt {
 
 /// How a case ended, before it is put into words.
 enum End {
-    Passed,
+    Passed(Vec<Wait>),
     Failed { failure: Failure, timeline: String },
     Stopped { timeline: String },
     LeftTasks(usize),
@@ -63,7 +66,7 @@ const TASKS_END: Duration = Duration::from_secs(1);
 
 impl Attempt {
     /// Runs the case on a thread of its own. A thread that never ends is left behind: nothing in Rust can stop it.
-    pub(crate) fn run(self) -> Verdict {
+    pub(crate) fn run(self) -> (Verdict, Vec<Wait>) {
         let limit = self.real_limit();
         let told = Told::default();
         let explain = self.explainer(told.clone());
@@ -73,15 +76,23 @@ impl Attempt {
             let _ = done.send(self.on_this_thread(&told));
         });
         if let Err(error) = thread {
-            return explain(false, &format!("no thread could be started: {error}"), "");
+            return (explain(false, &format!("no thread could be started: {error}"), ""), Vec::new());
         }
         match ended.recv_timeout(limit) {
-            Ok(verdict) => verdict,
-            Err(_) => explain(false, &format!("the case hangs: it did not end within {limit:?} of real time"), ""),
+            Ok(judged) => judged,
+            Err(_) => {
+                let why = format!("the case hangs: it did not end within {limit:?} of real time");
+                (explain(false, &why, ""), Vec::new())
+            }
         }
     }
 
-    fn on_this_thread(&self, told: &Told) -> Verdict {
+    fn on_this_thread(&self, told: &Told) -> (Verdict, Vec<Wait>) {
+        let mut waits = Vec::new();
+        (self.judged(told, &mut waits), waits)
+    }
+
+    fn judged(&self, told: &Told, waits: &mut Vec<Wait>) -> Verdict {
         let explain = self.explainer(told.clone());
         // Jitter and tokens are drawn from this thread's generator.
         fastrand::seed(self.case.name().bytes().fold(self.seed, |seed, byte| seed.rotate_left(5) ^ u64::from(byte)));
@@ -102,7 +113,10 @@ impl Attempt {
             }
             _ if !panics.is_empty() || shut_down.is_err() => explain(false, &panics.join("\n"), ""),
             Err(_) => explain(false, "the case panicked", ""),
-            Ok(End::Passed) => Verdict::Passed,
+            Ok(End::Passed(used)) => {
+                *waits = used;
+                Verdict::Passed
+            }
             Ok(End::Failed { failure, timeline }) => explain(false, &failure.to_string(), &timeline),
             Ok(End::Stopped { timeline }) => {
                 let limit = self.case.limit(&self.timing);
@@ -119,14 +133,14 @@ impl Attempt {
     async fn carry_out(&self) -> End {
         let context = Context::new(self.harness.clone(), &self.namespace, self.timing.clone());
         let end = match tokio::time::timeout(self.case.limit(&self.timing), self.case.run(&context)).await {
-            Ok(Ok(())) => End::Passed,
+            Ok(Ok(())) => End::Passed(context.waits()),
             Ok(Err(failure)) => End::Failed { failure, timeline: context.timeline() },
             Err(_) => End::Stopped { timeline: context.timeline() },
         };
         drop(context);
         self.harness.finish(&self.namespace).await;
         match (end, tasks_left().await) {
-            (End::Passed, left) if left > 0 => End::LeftTasks(left),
+            (End::Passed(_), left) if left > 0 => End::LeftTasks(left),
             (end, _) => end,
         }
     }

@@ -78,7 +78,5 @@ pub(crate) fn says<T>(call: &str, result: Result<T, Error>, kinds: &[ErrorKind])
 
 /// The call ends within the operation timeout, whatever it says.
 pub(crate) async fn in_time<T>(ctx: &Context, call: &str, future: impl Future<Output = T>) -> Result<T, Failure> {
-    let limit = ctx.timing().call_ends();
-    let ended = tokio::time::timeout(limit, future).await;
-    ended.map_err(|_| Failure::broken(format!("expected: {call} ends within {limit:?}; seen: it still runs")))
+    ctx.within(ctx.timing().call_ends(), &format!("{call} ends"), future).await
 }
