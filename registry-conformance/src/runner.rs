@@ -95,7 +95,7 @@ impl Attempt {
     fn judged(&self, told: &Told, waits: &mut Vec<Wait>) -> Verdict {
         let explain = self.explainer(told.clone());
         // Jitter and tokens are drawn from this thread's generator.
-        fastrand::seed(self.case.name().bytes().fold(self.seed, |seed, byte| seed.rotate_left(5) ^ u64::from(byte)));
+        fastrand::seed(seed_of(self.seed, self.case.name()));
         let _listening = told.listen();
         let runtime = Builder::new_current_thread().enable_all().start_paused(self.is_virtual()).build();
         let runtime = match runtime {
@@ -178,6 +178,12 @@ impl Attempt {
     }
 }
 
+/// What the choices of a case follow from: those of two cases differ, tokens of owners included, so that cases on one store are strangers to each other.
+/// Those of one case repeat with the seed; its namespace does not.
+fn seed_of(seed: u64, case: &str) -> u64 {
+    case.bytes().fold(seed, |seed, byte| (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3).rotate_left(17))
+}
+
 /// How many tasks of this runtime do not end in time.
 async fn tasks_left() -> usize {
     let metrics = tokio::runtime::Handle::current().metrics();
@@ -222,4 +228,21 @@ fn record_panics() {
 
 fn recorded_panics() -> Vec<String> {
     PANICS.take().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_cases_draw_the_same_tokens() {
+        let cases = crate::cases::all();
+        let draw = |seed, case: &Case| fastrand::Rng::with_seed(seed_of(seed, case.name())).u64(..);
+        for seed in [0, 7, u64::MAX] {
+            let drawn: BTreeSet<u64> = cases.iter().map(|case| draw(seed, case)).collect();
+            assert_eq!(drawn.len(), cases.len(), "seed {seed}");
+        }
+    }
 }

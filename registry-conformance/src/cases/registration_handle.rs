@@ -7,7 +7,8 @@ use registry_core::{ErrorKind, HandleState, RegistrationState, ServiceName};
 use crate::case;
 use crate::case::Case;
 use crate::cases::look::stands;
-use crate::cases::steps::{changed, closed, oversized, refused, rich, sees};
+use crate::cases::steps::{changed, closed, hurried, oversized, refused, rich, sees};
+use crate::cases::views::in_a_hurry;
 use crate::context::{Context, Owner};
 use crate::ensure;
 use crate::failure::{Failure, Promised as _};
@@ -99,9 +100,11 @@ async fn r9_close_ends_the_session(ctx: &Context) -> Result<(), Failure> {
 }
 
 async fn r9_close_with_the_store_away_ends_in_time_and_the_handle_is_closed(ctx: &Context) -> Result<(), Failure> {
-    let ((owner, services), reader) = (busy_owner(ctx).await?, ctx.connect().await?);
+    let (reader, services) = (ctx.connect().await?, [ctx.service(), ctx.service()]);
+    let [first, second, third] = [&services[0], &services[0], &services[1]].map(|service| ctx.info(service));
+    let owner = hurried(ctx, &[&first, &second, &third]).await?;
     ctx.hooks()?.cut(owner.id()).await?;
-    let result = ctx.within(ctx.timing().call_ends(), "close ends", ctx.close(&owner)).await?;
+    let result = in_a_hurry(ctx, "close", ctx.close(&owner)).await?;
     refused("close with the store away", result)?;
     let state = owner.status().borrow().state;
     ensure!(state == HandleState::Closed, "expected: the handle is closed all the same; seen: {state}");
