@@ -9,6 +9,7 @@
 pub mod environment;
 pub mod harness;
 pub mod memory;
+pub mod page;
 pub mod rounds;
 
 mod bench;

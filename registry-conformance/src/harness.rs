@@ -44,6 +44,18 @@ pub trait Harness: Send + Sync + 'static {
         self.virtual_time()
     }
 
+    /// What the names of services begin with in this namespace, on a store where a namespace is no part of its own: letters, digits and `-`. Nothing by
+    /// default.
+    fn name_prefix(&self, namespace: &str) -> String {
+        let _ = namespace;
+        String::new()
+    }
+
+    /// The store's version, as the report shows it. Asked for once, after the last case. `None` by default.
+    fn server_version(&self) -> Option<String> {
+        None
+    }
+
     /// Texts that must never be shown (X2): the passwords and tokens that [`connect`](Self::connect) uses.
     fn secrets(&self) -> Vec<String> {
         Vec::new()
@@ -94,7 +106,12 @@ pub enum Credentials {
 }
 
 impl ConnectRequest {
-    pub(crate) fn new(namespace: &str, handle: HandleId, options: HandleOptions) -> Self {
+    /// The first handle of a namespace, with good credentials: for a harness that opens handles of its own.
+    pub fn new(namespace: &str, options: HandleOptions) -> Self {
+        Self::of(namespace, HandleId(0), options)
+    }
+
+    pub(crate) fn of(namespace: &str, handle: HandleId, options: HandleOptions) -> Self {
         Self { namespace: namespace.to_owned(), handle, options, credentials: Credentials::Good }
     }
 }

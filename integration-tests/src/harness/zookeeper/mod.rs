@@ -15,9 +15,12 @@ use registry_zookeeper::{Material, Options, Secret};
 
 use self::hooks::ZooKeeperHooks;
 use self::stand::ZooKeeperStand;
+use super::credentials::CredentialFiles;
 use super::pool::Pool;
 use super::spy::Spy;
+use super::version;
 use crate::bench::BenchError;
+use crate::environment::Backend;
 
 /// The user of all handles: what one of them writes, the others may replace.
 const USER: &str = "registry";
@@ -30,6 +33,7 @@ const WRONG_PASSWORD: &str = "simsalabim-90d3";
 #[derive(Debug, Default)]
 pub struct ZooKeeperHarness {
     pool: Arc<Pool<ZooKeeperStand>>,
+    files: CredentialFiles,
 }
 
 impl ZooKeeperHarness {
@@ -49,6 +53,10 @@ impl Harness for ZooKeeperHarness {
         Options::default().client().expect("invariant: the defaults can work").capabilities()
     }
 
+    fn server_version(&self) -> Option<String> {
+        version::of(Backend::Zookeeper)
+    }
+
     fn smallest_ttl(&self) -> Duration {
         Duration::from_secs(4)
     }
@@ -58,18 +66,18 @@ impl Harness for ZooKeeperHarness {
         let stand = stand(&self.pool, &request.namespace).await.map_err(broken)?;
         let link = stand.link(request.handle).await.map_err(broken)?;
         let password = match request.credentials {
-            Credentials::Bad => WRONG_PASSWORD,
-            _ => PASSWORD,
+            Credentials::Bad => self.files.bad(&request.namespace, request.handle, WRONG_PASSWORD, PASSWORD)?,
+            _ => Material::Inline(Secret::new(PASSWORD)),
         };
         let options = Options::new(format!("{}/{}", link.proxy.address(), request.namespace))
-            .with_user(USER, Material::Inline(Secret::new(password)))
+            .with_user(USER, password)
             .with_handle(request.options.clone());
         let store = Spy { store: options.client()?, sessions: link.sessions.clone() };
         Ok(Box::new(Handle::open(Arc::new(store), request.options).await?))
     }
 
     fn hooks(&self, namespace: &str) -> Option<Arc<dyn Hooks>> {
-        Some(Arc::new(ZooKeeperHooks::new(self.pool.clone(), namespace)))
+        Some(Arc::new(ZooKeeperHooks::new(self.pool.clone(), self.files.clone(), namespace)))
     }
 
     fn isolated_stores(&self) -> bool {
@@ -87,6 +95,7 @@ impl Harness for ZooKeeperHarness {
     }
 
     async fn finish(&self, namespace: &str) {
+        self.files.finish(namespace);
         self.pool.finish(namespace).await;
     }
 }
