@@ -24,6 +24,7 @@ const TRIES: usize = 5;
 /// one changed.
 pub(crate) struct ZooKeeperView {
     link: Arc<Link>,
+    chroot: String,
     service: ServiceName,
     folder: String,
     changes: UnboundedReceiver<String>,
@@ -47,10 +48,10 @@ impl ZooKeeperView {
         let folder = format!("{chroot}{}", entries::folder(&service));
         let changes = link.listen(&folder);
         let (known, due, queue) = (HashSet::new(), Due::default(), VecDeque::new());
-        let mut view = Self { link, service, folder, changes, listed: None, known, due, queue };
+        let mut view = Self { link, chroot, service, folder, changes, listed: None, known, due, queue };
         let children = view.list().await?;
         if children.is_empty() {
-            may_read(&view.link, &chroot).await?;
+            may_read(&view.link, &view.chroot).await?;
         }
         view.listed = Some(children);
         Ok(view)
@@ -151,8 +152,13 @@ impl View for ZooKeeperView {
         }
     }
 
+    /// A sign of life that says whether we still may read as well: watches that stand are not asked for it.
     async fn probe(&mut self) -> Result<(), StoreError> {
-        self.link.heartbeat().await?;
+        match self.link.get(&self.folder, Watch::None).await {
+            Ok(_) => {}
+            Err(Failure::NoNode) => may_read(&self.link, &self.chroot).await?,
+            Err(failure) => return Err(failure.into()),
+        }
         self.queue.push_back(ViewChange::Alive);
         Ok(())
     }

@@ -1,7 +1,6 @@
 //! Every fault on ZooKeeper. It forgets no history, because it keeps none: a watch fires once and what follows is read.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use registry_conformance::{Access, HandleId, Hook, HookError, Hooks};
@@ -14,9 +13,6 @@ use crate::harness::credentials::CredentialFiles;
 use crate::harness::link::Link;
 use crate::harness::pool::Pool;
 use crate::zookeeper::Acl;
-
-/// Within what time a client has noticed that its connection was reset.
-const NOTICED: Duration = Duration::from_millis(50);
 
 /// The hooks of one namespace.
 pub(super) struct ZooKeeperHooks {
@@ -48,14 +44,6 @@ impl ZooKeeperHooks {
             })
         });
         Ok(replace.await?)
-    }
-
-    /// What was denied is asked again: a watch that stands is not checked.
-    async fn reset(&self, handle: HandleId) -> Result<(), HookError> {
-        self.link(handle).await?.proxy.reset_connections();
-        // The next call should meet the refusal, not the broken connection.
-        tokio::time::sleep(NOTICED).await;
-        Ok(())
     }
 }
 
@@ -163,16 +151,12 @@ impl Hooks for ZooKeeperHooks {
         Ok(self.stand().await?.wipe().await?)
     }
 
-    async fn deny(&self, handle: HandleId, access: Access) -> Result<(), HookError> {
+    async fn deny(&self, _: HandleId, access: Access) -> Result<(), HookError> {
         let namespace = self.namespace.clone();
         let stand = self.stand().await?;
         let deny =
             stand.through_the_door(move |door| Box::pin(async move { access::deny(door, &namespace, access).await }));
-        deny.await?;
-        match access {
-            Access::Read => self.reset(handle).await,
-            Access::Write => Ok(()),
-        }
+        Ok(deny.await?)
     }
 
     async fn allow(&self, _: HandleId) -> Result<(), HookError> {

@@ -1,7 +1,8 @@
-//! The suite on ZooKeeper: a server of its own for each case that runs, entered with a user and through a proxy for each handle.
+//! The suite on ZooKeeper: a server of its own for each case that runs, or three, entered with a user and through a proxy for each handle.
 
 mod access;
 mod hooks;
+mod servers;
 mod stand;
 
 use std::sync::Arc;
