@@ -42,8 +42,8 @@ impl ZooKeeperEnsemble {
         for id in 1..=MEMBERS {
             let name = format!("zookeeper-{id}");
             let who = [("ZOO_MY_ID", &*id.to_string()), ("ZOO_SERVERS", &servers)];
-            let (container, port) = run_on_a_free_port(&name, |port| run_arguments(&image, port, &who)).await?;
-            ensemble.network.connect(&container, host(id)).await?;
+            let place = Some((&ensemble.network, host(id)));
+            let (container, port) = run_on_a_free_port(&name, place, |port| run_arguments(&image, port, &who)).await?;
             ensemble.members.push(Member { container, port });
         }
         ensemble.wait_whole().await?;
