@@ -22,6 +22,7 @@ pub struct Scene {
     /// The instances.
     pub infos: Vec<Info>,
     watch: Watch,
+    may_empty: bool,
 }
 
 impl Scene {
@@ -35,10 +36,16 @@ impl Scene {
             owner.register(info).await?;
         }
         let watch = watcher.watch(&Self::service())?;
-        let scene = Self { timing, owner, watcher, infos, watch };
+        let scene = Self { timing, owner, watcher, infos, watch, may_empty: true };
         let knows = async || scene.knows_all().then_some(());
         eventually(scene.timing.prompt(), "the watch knows what is registered", knows).await;
         Ok(scene)
+    }
+
+    /// The same where the watcher is in the same trouble as the owner, so that it holds what it knows (W4): the watch must never be empty.
+    #[must_use]
+    pub fn in_the_same_trouble(self) -> Self {
+        Self { may_empty: false, ..self }
     }
 
     /// The service of all scenes.
@@ -52,8 +59,8 @@ impl Scene {
         info.tag("number", number.to_string()).build().expect("invariant: all fields are valid")
     }
 
-    /// Everything is resolved and watched, field by field, within the recovery bound from now on; the watch a grace later at most, and it is
-    /// never empty until then.
+    /// Everything is resolved and watched, field by field, within the recovery bound from now on; the watch a grace later at
+    /// most.
     pub async fn comes_back(&self, what: &str) {
         let returning = async {
             let began = Instant::now();
@@ -89,7 +96,7 @@ impl Scene {
     }
 
     /// Does something while the watcher resolves again and again: each answer comes in time, and what it lists is true. It may be an error, or list
-    /// less, while the store is in trouble. The watch is never empty.
+    /// less, while the store is in trouble.
     pub async fn while_resolving<T>(&self, doing: impl Future<Output = T>) -> T {
         tokio::select! {
             done = doing => done,
@@ -115,7 +122,7 @@ impl Scene {
     async fn never_empties(&self) -> ! {
         let mut watch = self.watch.clone();
         while let Some(change) = watch.next().await {
-            assert!(!change.snapshot.is_empty(), "the watch is empty: {:?}", change.difference);
+            assert!(self.may_empty || !change.snapshot.is_empty(), "the watch is empty: {:?}", change.difference);
         }
         panic!("the watch ended");
     }

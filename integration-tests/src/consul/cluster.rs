@@ -143,8 +143,7 @@ impl ConsulCluster {
     /// When it cannot be started.
     pub async fn wipe_agent(&self) -> Result<(), BenchError> {
         let arguments = run_arguments(&self.network, AGENT, &self.image, self.agent.port);
-        self.agent.container.replace(arguments).await?;
-        self.network.connect(&self.agent.container, AGENT).await
+        self.agent.container.replace_on((&self.network, AGENT), arguments).await
     }
 
     /// Cuts the agent off from the servers; clients still reach it.
@@ -176,7 +175,7 @@ impl ConsulCluster {
         written.is_ok_and(|answer| answer.body == json!(true))
     }
 
-    /// Waits until the agent takes services and the servers learn of them: an independent client's registration is found at a server.
+    /// Waits until the agent takes services and the servers learn of them, and take it for alive: an independent client's registration is found at a server.
     ///
     /// # Errors
     /// When a container ends instead, or it takes longer than a minute.
@@ -187,7 +186,7 @@ impl ConsulCluster {
         let (agent, server) = (self.agent.door(), self.servers[0].door());
         let probe = json!({ "ID": PROBE, "Name": PROBE, "Address": "10.0.0.9", "Port": 9, "Tags": [tag] });
         let registered = || async {
-            if agent.register(&probe).await.is_err() {
+            if agent.register(&probe).await.is_err() || !self.knows_agent().await {
                 return false;
             }
             let found = server.get(&format!("/v1/catalog/service/{PROBE}?consistent")).await;
@@ -219,8 +218,8 @@ impl ConsulCluster {
 }
 
 async fn run(network: &Network, name: &str, place: u8, image: &str) -> Result<Node, BenchError> {
-    let (container, port) = run_on_a_free_port(name, |port| run_arguments(network, place, image, port)).await?;
-    network.connect(&container, place).await?;
+    let arguments = |port| run_arguments(network, place, image, port);
+    let (container, port) = run_on_a_free_port(name, Some((network, place)), arguments).await?;
     Ok(Node { container, port })
 }
 
@@ -232,7 +231,7 @@ fn run_arguments(network: &Network, place: u8, image: &str, port: u16) -> Vec<St
     let own = [
         "-data-dir=/consul/data",
         "-client=0.0.0.0",
-        // It starts before it is on the network.
+        // It has an address on the engine's own network, too.
         "-bind=0.0.0.0",
         &advertise,
         "-log-level=warn",

@@ -27,7 +27,10 @@ fn main() {
         all_is_back_when_the_agent_is_killed_and_wiped,
         all_is_back_when_the_agent_was_cut_off_from_the_servers,
     ];
-    libtest_mimic::run(&Arguments::from_args(), tests).exit();
+    let mut arguments = Arguments::from_args();
+    // They mostly wait.
+    arguments.test_threads.get_or_insert(3);
+    libtest_mimic::run(&arguments, tests).exit();
 }
 
 /// Within what time the servers that are left have a leader, and the agent has found it. Not the adapter's to answer for.
@@ -36,9 +39,13 @@ const ELECTION: Duration = Duration::from_secs(60);
 /// Owner and watcher are clients of the agent, as on a real machine.
 async fn scene() -> Result<(ConsulCluster, Scene), Box<dyn std::error::Error>> {
     let (cluster, timing) = (ConsulCluster::start().await?, Timing::from_environment(Duration::from_secs(3))?);
-    let options = || Options::new(cluster.agent().to_string()).with_handle(timing.options());
+    let mut handle = timing.options();
+    // Servers that took the agent's node for dead may need some seconds until they take it for alive again, and say so meanwhile. The default, which is Consul's
+    // default TTL, outlives that; the tests' TTL does not.
+    handle.removal_grace = Some(registry_consul::DEFAULT_TTL);
+    let options = || Options::new(cluster.agent().to_string()).with_handle(handle.clone());
     let (owner, watcher) = (connect(options()).await?, connect(options()).await?);
-    let scene = Scene::open(timing, owner, watcher).await?;
+    let scene = Scene::open(timing, owner, watcher).await?.in_the_same_trouble();
     Ok((cluster, scene))
 }
 
