@@ -74,7 +74,9 @@ pub fn staleness(report: &Value, expected: &Value) -> Vec<String> {
                 let applied = |case: &Value| case["outcome"] != "not_applicable";
                 let differs = |key: &str| old[key] != case[key];
                 if differs("clauses") || differs("level") || applied(old) != applied(case) {
-                    stale.push(format!("the case {name} has other clauses or another level, or applies where it did not"));
+                    stale.push(format!(
+                        "the case {name} has other clauses or another level, or applies where it did not"
+                    ));
                 } else if !applied(case) && differs("text") {
                     stale.push(format!("the case {name} does not apply for another reason: {}", case["text"]));
                 }
@@ -169,7 +171,8 @@ fn took(report: &Value) -> u64 {
 fn count(report: &Value, chosen: impl Fn(&Value) -> bool) -> [usize; 3] {
     let cases = cases(report);
     let chosen: Vec<&Value> = cases.values().filter(|case| chosen(case)).collect();
-    ["passed", "failed", "not_applicable"].map(|outcome| chosen.iter().filter(|case| case["outcome"] == outcome).count())
+    ["passed", "failed", "not_applicable"]
+        .map(|outcome| chosen.iter().filter(|case| case["outcome"] == outcome).count())
 }
 
 fn summary_of(reports: &[Value], level: &str) -> Vec<[usize; 3]> {

@@ -7,6 +7,8 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use registry_conformance::{ConnectRequest, Harness};
 use registry_connect::{Connector, Handle, OPTIONS, Url, ValueKind};
+#[cfg(feature = "zookeeper")]
+use registry_core::ErrorKind;
 use registry_core::store::Capabilities;
 use registry_core::{Error, HandleOptions, InvalidField, Registry as _, Secret, ServiceRegistry};
 
@@ -64,8 +66,8 @@ impl Deployment {
     /// Opens a handle on one namespace, whose registrations are withdrawn by [`clean`](Self::clean) at the latest.
     pub(crate) async fn open(&self, request: &ConnectRequest) -> Result<Recorded, Error> {
         let namespace = request.namespace.clone();
-        self.ledger.open(&namespace);
         let inner = self.connect_to(&namespace, &request.options).await?;
+        self.ledger.open(&namespace);
         Ok(Recorded { inner, ledger: self.ledger.clone(), namespace, handle: request.handle })
     }
 
@@ -87,6 +89,14 @@ impl Deployment {
                 }
                 Some(_) => tokio::time::sleep(Duration::from_millis(500)).await,
             }
+        }
+    }
+
+    /// Removes what can be removed at once.
+    pub(crate) async fn clean_once(&self) {
+        for namespace in self.ledger.namespaces() {
+            // The entries bear the check's TTL.
+            let _ = self.clean(&namespace).await;
         }
     }
 
@@ -116,9 +126,12 @@ impl Deployment {
         }
         let url = Url::parse(&self.url(namespace, &HandleOptions::with_ttl(self.ttl)))?;
         let settings = registry_connect::Settings::new(url, &[])?;
-        match registry_connect::zookeeper_options(&settings)?.client()?.prune().await? {
-            true => Ok(()),
-            false => Err(Error::new(registry_core::ErrorKind::Other, "prune", "an instance still stands")),
+        let client = registry_connect::zookeeper_options(&settings)?.client()?;
+        match tokio::time::timeout(HandleOptions::default().operation_timeout, client.prune()).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err(Error::new(ErrorKind::Other, "prune", "an instance still stands")),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(Error::new(ErrorKind::TimedOut, "prune", "ZooKeeper does not answer")),
         }
     }
 

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use registry_conformance::HandleId;
+use registry_connect::Handle;
 use registry_core::{
     Error, HandleStatus, Info, NotServing, RegistrationStatus, Registry, Resolver, ServiceName, Snapshot, Watch,
 };
-use registry_connect::Handle;
 use tokio::sync::watch;
 
 /// What stands, or may stand, of each namespace that was opened.

@@ -45,6 +45,8 @@ fn check(arguments: &Arguments) -> Result<bool, String> {
     let capabilities = match runtime.block_on(preflight::look(&deployment)) {
         Ok(capabilities) => capabilities,
         Err(obstacle) => {
+            // What the preflight got as far as to leave; an obstacle that keeps it from being removed is the one that is told.
+            runtime.block_on(deployment.clean_once());
             if arguments.json {
                 print(&obstacle_as_json(arguments, &obstacle))?;
             }

@@ -52,12 +52,9 @@ pub(crate) async fn look(deployment: &Deployment) -> Result<Capabilities, Obstac
 }
 
 fn say(step: &'static str, error: &Error) -> Obstacle {
-    let advice = match (error.kind(), step) {
-        (ErrorKind::Denied, "connect") => " (check user, password and token, and what they may do at the URL's path)",
-        (ErrorKind::Denied, _) => " (the credentials lack a permission below the path of the URL)",
-        (ErrorKind::Unreachable | ErrorKind::TimedOut, _) => " (is the server there, and does the network lead to it?)",
-        (ErrorKind::InvalidInput, _) => " (mend the URL or the options)",
-        (ErrorKind::Misconfigured, _) => " (mend the URL's options for TLS and credentials)",
+    let advice = match error.kind() {
+        ErrorKind::Unreachable | ErrorKind::TimedOut => " (is the server there, and does the network lead to it?)",
+        // The adapters say what to do about the others.
         _ => "",
     };
     let text = format!("cannot {step}: {error}{advice}").replace('\n', " ");

@@ -56,8 +56,7 @@ mod tests {
     #[test]
     fn the_contract_has_the_clauses_that_the_suite_is_about() {
         let all: Vec<&str> = Clause::all().iter().map(|clause| clause.0).collect();
-        let expected =
-            "R1 R2 R3 R4 R5 R6 R7 R8 R9 R10 L1 L2 L3 L4 L5 L6 D1 D2 D3 D4 W1 W2 W3 W4 W5 W6 V1 V2 V3 S1 S2 S3 S4 X1 X2 X3";
+        let expected = "R1 R2 R3 R4 R5 R6 R7 R8 R9 R10 L1 L2 L3 L4 L5 L6 D1 D2 D3 D4 W1 W2 W3 W4 W5 W6 V1 V2 V3 S1 S2 S3 S4 X1 X2 X3";
         assert_eq!(all.join(" "), expected);
     }
 

@@ -1,28 +1,28 @@
 //! Mistakes that no single step shows: they take a second fault, a second time, or a thousand of them.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use registry_core::ServiceName;
+use integration_tests::memory::MemoryHarness;
 use registry_core::store::{
-    Guard, Lineage, OpenRequest, Put, Session, SessionError, Standing, Store as _, StoreError, View, ViewChange,
-    WriteError,
+    Guard, Lineage, OpenRequest, Put, Session, SessionError, Standing, Store as _, StoreError, View, WriteError,
 };
+use registry_core::{Instance, ServiceName, Snapshot};
 use registry_memory::Client;
 
 use crate::mutant::Mutant;
-use crate::twist::{StoreTwist, store};
+use crate::relay::{Change, Relay, as_it_is};
+use crate::twist::{StoreTwist, Twisted, store};
 
 pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "a watch that is opened again begins one revision too late, and misses the next removal",
         "etcd naming, kratos etcd: a watch that goes on from the revision of another answer",
         "w2_after_a_cut_the_last_item_is_the_store",
-        store!(OneTooLate::default()),
+        || MemoryHarness::new().with_handle(|handle, _| Box::new(Twisted(Relay { handle, change: one_too_late }))),
     )
-    .under("a watch that is opened again, and a removal as the next change"),
+    .under("an outage, and a removal as the first change after it"),
     Mutant::new(
         "one watch of 500 is never ended",
         "Kitex etcd: a goroutine and a channel for each watch that nobody stops",
@@ -39,35 +39,27 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     .under("a second expiry after a recovery"),
 ];
 
-/// The services that were watched before.
-#[derive(Default)]
-struct OneTooLate(Mutex<HashSet<ServiceName>>);
-
-#[async_trait]
-impl StoreTwist for OneTooLate {
-    async fn view(&self, inner: &Client, service: &ServiceName, attempt: u32) -> Result<Box<dyn View>, StoreError> {
-        let view = inner.view(service, attempt).await?;
-        let again = !self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(service.clone());
-        Ok(Box::new(LateView { view, misses: again }))
-    }
-}
-
-struct LateView {
-    view: Box<dyn View>,
-    misses: bool,
-}
-
-#[async_trait]
-impl View for LateView {
-    async fn next(&mut self) -> Result<ViewChange, StoreError> {
-        match self.view.next().await? {
-            ViewChange::Remove(_) if std::mem::take(&mut self.misses) => Ok(ViewChange::Alive),
-            change => Ok(change),
+/// Applies differences to a list of its own, and after an outage loses those removals that come first.
+fn one_too_late() -> Change {
+    let (mut last, mut ghosts): (Vec<Arc<Instance>>, Vec<Arc<Instance>>) = Default::default();
+    let (mut was_stale, mut misses) = (false, false);
+    Box::new(move |newest| {
+        let is_stale = newest.stale().is_some();
+        misses |= was_stale && !is_stale;
+        was_stale = is_stale;
+        let gone = last.iter().filter(|instance| newest.get(instance.address().as_str()).is_none());
+        let gone: Vec<Arc<Instance>> = gone.cloned().collect();
+        if misses && !gone.is_empty() {
+            misses = false;
+            ghosts.extend(gone);
         }
-    }
-    async fn probe(&mut self) -> Result<(), StoreError> {
-        self.view.probe().await
-    }
+        last = newest.instances().to_vec();
+        if ghosts.is_empty() {
+            return as_it_is(&newest);
+        }
+        let shown = Snapshot::new(newest.service().clone(), last.iter().chain(&ghosts).cloned());
+        as_it_is(&shown.with_stale(newest.stale().cloned()))
+    })
 }
 
 #[derive(Default)]

@@ -141,7 +141,8 @@ async fn v1_no_name_is_looked_up(ctx: &Context) -> Result<(), Failure> {
     let service = ctx.service();
     // RFC 2606 keeps `.invalid` from ever being a name.
     let info = ctx.builder(&service).address("nobody.invalid:80").build().map_err(Failure::bench)?;
-    let registered = ctx.within(ctx.timing().prompt(), "an answer without a look-up", ctx.register(&owner, &info)).await?;
+    let registered =
+        ctx.within(ctx.timing().prompt(), "an answer without a look-up", ctx.register(&owner, &info)).await?;
     registered.promised("a host name that resolves to nothing is registered")?;
     sees(ctx, &*reader, &service, &[&info], "the host name as it was registered").await
 }

@@ -72,8 +72,7 @@ impl Harness for ConsulHarness {
             Credentials::Bad => self.files.bad(&request.namespace, request.handle, WRONG_TOKEN, &good)?,
             _ => Material::Inline(Secret::new(good)),
         };
-        let options =
-            Options::new(format!("http://{}", link.proxy.address())).with_token(token);
+        let options = Options::new(format!("http://{}", link.proxy.address())).with_token(token);
         let client: Client = options.with_handle(request.options.clone()).client()?;
         let store = Spy { store: client, sessions: link.sessions.clone() };
         Ok(Box::new(Handle::open(Arc::new(store), request.options).await?))

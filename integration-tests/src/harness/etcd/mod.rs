@@ -62,9 +62,7 @@ impl Harness for EtcdHarness {
         let stand = self.pool.stand(&request.namespace).await.map_err(broken)?;
         let link = stand.link(request.handle).await.map_err(broken)?;
         let password = match request.credentials {
-            Credentials::Bad => {
-                self.files.bad(&request.namespace, request.handle, WRONG_PASSWORD, door::PASSWORD)?
-            }
+            Credentials::Bad => self.files.bad(&request.namespace, request.handle, WRONG_PASSWORD, door::PASSWORD)?,
             _ => Material::Inline(Secret::new(door::PASSWORD)),
         };
         let options = Options::new([link.proxy.address().to_string()])
