@@ -30,13 +30,14 @@ impl Config {
             Some(at) => options.hosts.split_at(at),
             None => (&*options.hosts, ""),
         };
-        let attempt = options.handle.attempt_timeout;
+        let hosts = hosts.split(',').map(|text| host(text.trim())).collect::<Result<Vec<_>, _>>()?;
+        // Of several servers two have their turn in one attempt; one that is alone has nearly all of it, so that it may be as slow here as later on.
+        let share = if hosts.len() > 1 { 0.4 } else { 0.8 };
         Ok(Self {
-            hosts: hosts.split(',').map(|text| host(text.trim())).collect::<Result<_, _>>()?,
+            hosts,
             chroot: checked_chroot(chroot)?,
             ttl: options.handle.ttl,
-            // Below half of an attempt, so that there is time left for the next server.
-            connect_timeout: attempt.mul_f64(0.4).min(options.handle.ttl / 3),
+            connect_timeout: options.handle.attempt_timeout.mul_f64(share).min(options.handle.ttl / 3),
             credentials: options.user.clone().zip(options.password.clone()),
         })
     }

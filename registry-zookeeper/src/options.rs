@@ -7,7 +7,8 @@ use registry_core::{Error, HandleOptions, InvalidField, Material};
 use crate::client::Client;
 use crate::config::Config;
 
-/// The shortest TTL: below it, a heartbeat each sixth of it leaves no room for a busy machine.
+/// The shortest TTL. Core asks for a sign of life each third of it and waits a third of it for the answer; a new connection may take the last third. Below
+/// this, that leaves no room for a busy machine.
 const MIN_TTL: Duration = Duration::from_secs(4);
 /// The TTL unless another is asked for.
 const DEFAULT_TTL: Duration = Duration::from_secs(10);

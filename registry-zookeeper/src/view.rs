@@ -14,6 +14,9 @@ use crate::engine::{Failure, Watch};
 use crate::entries;
 use crate::transport::{Link, all};
 
+#[cfg(test)]
+mod tests;
+
 /// How often a service that comes and goes is looked at before the view gives up.
 const TRIES: usize = 5;
 
@@ -21,6 +24,7 @@ const TRIES: usize = 5;
 /// one changed.
 pub(crate) struct ZooKeeperView {
     link: Arc<Link>,
+    chroot: String,
     service: ServiceName,
     folder: String,
     changes: UnboundedReceiver<String>,
@@ -44,21 +48,22 @@ impl ZooKeeperView {
         let folder = format!("{chroot}{}", entries::folder(&service));
         let changes = link.listen(&folder);
         let (known, due, queue) = (HashSet::new(), Due::default(), VecDeque::new());
-        let mut view = Self { link, service, folder, changes, listed: None, known, due, queue };
+        let mut view = Self { link, chroot, service, folder, changes, listed: None, known, due, queue };
         let children = view.list().await?;
         if children.is_empty() {
-            may_read(&view.link, &chroot).await?;
+            may_read(&view.link, &view.chroot).await?;
         }
         view.listed = Some(children);
         Ok(view)
     }
 
-    /// Reads the children that were listed at first.
+    /// Reads the children that were listed at first. One that is gone by then is not known: its node may come back before the list is read again.
     async fn begin(&mut self, children: &[String]) -> Result<ViewChange, Failure> {
         let read = self.read(children).await?;
         self.listed = None;
-        self.known = children.iter().cloned().collect();
-        Ok(ViewChange::Full(read.into_iter().filter_map(|(_, found)| found).collect()))
+        let (known, found) = read.into_iter().filter_map(|(child, found)| Some((child, found?))).unzip();
+        self.known = known;
+        Ok(ViewChange::Full(found))
     }
 
     /// The children, with a watch armed on what would change them: on the service's node, or on its creation.
@@ -147,8 +152,13 @@ impl View for ZooKeeperView {
         }
     }
 
+    /// A sign of life that says whether we still may read as well: watches that stand are not asked for it.
     async fn probe(&mut self) -> Result<(), StoreError> {
-        self.link.heartbeat().await?;
+        match self.link.get(&self.folder, Watch::None).await {
+            Ok(_) => {}
+            Err(Failure::NoNode) => may_read(&self.link, &self.chroot).await?,
+            Err(failure) => return Err(failure.into()),
+        }
         self.queue.push_back(ViewChange::Alive);
         Ok(())
     }

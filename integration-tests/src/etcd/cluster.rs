@@ -46,8 +46,8 @@ impl EtcdCluster {
         let mut cluster = Self { image, members: Vec::new(), network: Network::start("etcd").await? };
         for member in 0..usize::from(MEMBERS) {
             let arguments = |port| cluster.arguments(member, port, "new");
-            let (container, port) = run_on_a_free_port(&name(member), arguments).await?;
-            cluster.network.connect(&container, host(member)).await?;
+            let place = Some((&cluster.network, host(member)));
+            let (container, port) = run_on_a_free_port(&name(member), place, arguments).await?;
             cluster.members.push(Member { container, port });
         }
         cluster.wait_whole().await?;

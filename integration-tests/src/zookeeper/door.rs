@@ -24,6 +24,7 @@ const GET_DATA: i32 = 4;
 const SET_DATA: i32 = 5;
 const SET_ACL: i32 = 7;
 const GET_CHILDREN: i32 = 8;
+const SYNC: i32 = 9;
 const MULTI: i32 = 14;
 const AUTH: i32 = 100;
 const CLOSE: i32 = -11;
@@ -81,7 +82,7 @@ impl Acl {
 }
 
 impl ZooKeeperDoor {
-    /// Opens a session of its own.
+    /// Opens a session of its own, which reads nothing older than what stood before, whichever node of an ensemble this is.
     ///
     /// # Errors
     /// When the server does not serve.
@@ -90,6 +91,7 @@ impl ZooKeeperDoor {
         let auth = Writer::default().int(AUTH_XID).int(AUTH).int(0).string("digest").string(SUPER);
         door.send(auth).await?;
         door.answer(AUTH_XID).await?.map_err(|code| refused("authentication", "", code))?;
+        door.request(SYNC, Writer::default().string("/")).await?.map_err(|code| refused("sync", "/", code))?;
         Ok(door)
     }
 

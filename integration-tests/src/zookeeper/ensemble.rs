@@ -1,5 +1,6 @@
 //! Three ZooKeeper nodes that belong to one test.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::server::{self, run_arguments};
@@ -17,6 +18,7 @@ const MEMBERS: u8 = 3;
 /// Members are named by their place, from 0 on.
 #[derive(Debug)]
 pub struct ZooKeeperEnsemble {
+    image: String,
     members: Vec<Member>,
     // After the members: a network goes when nobody is on it.
     network: Network,
@@ -36,18 +38,22 @@ impl ZooKeeperEnsemble {
     pub async fn start() -> Result<Self, BenchError> {
         let image = Backend::Zookeeper.image().map_err(BenchError::new)?;
         let network = Network::start("zookeeper").await?;
-        let servers = (1..=MEMBERS).map(|id| format!("server.{id}={}:2888:3888;2181", network.address(host(id))));
-        let servers = servers.collect::<Vec<_>>().join(" ");
-        let mut ensemble = Self { members: Vec::new(), network };
+        let mut ensemble = Self { image, members: Vec::new(), network };
         for id in 1..=MEMBERS {
             let name = format!("zookeeper-{id}");
-            let who = [("ZOO_MY_ID", &*id.to_string()), ("ZOO_SERVERS", &servers)];
-            let (container, port) = run_on_a_free_port(&name, |port| run_arguments(&image, port, &who)).await?;
-            ensemble.network.connect(&container, host(id)).await?;
+            let place = Some((&ensemble.network, host(id)));
+            let (container, port) = run_on_a_free_port(&name, place, |port| ensemble.run_arguments(id, port)).await?;
             ensemble.members.push(Member { container, port });
         }
         ensemble.wait_whole().await?;
         Ok(ensemble)
+    }
+
+    /// What `docker run` is given to start this member.
+    fn run_arguments(&self, id: u8, port: u16) -> Vec<String> {
+        let server = |id| format!("server.{id}={}:2888:3888;2181", self.network.address(host(id)));
+        let servers = (1..=MEMBERS).map(server).collect::<Vec<_>>().join(" ");
+        run_arguments(&self.image, port, &[("ZOO_MY_ID", &*id.to_string()), ("ZOO_SERVERS", &servers)])
     }
 
     /// Where the members listen.
@@ -98,6 +104,90 @@ impl ZooKeeperEnsemble {
     /// When it is not running.
     pub async fn kill(&self, member: usize) -> Result<(), BenchError> {
         self.members[member].container.kill().await
+    }
+
+    /// SIGKILL to all. Their data stays.
+    ///
+    /// # Errors
+    /// When one is not running.
+    pub async fn kill_all(&self) -> Result<(), BenchError> {
+        for member in &self.members {
+            member.container.kill().await?;
+        }
+        Ok(())
+    }
+
+    /// Starts all with their data after [`kill_all`](Self::kill_all), and returns when they are together again.
+    ///
+    /// # Errors
+    /// When they do not become so.
+    pub async fn restart_all(&self) -> Result<(), BenchError> {
+        for member in &self.members {
+            member.container.start().await?;
+        }
+        self.wait_whole().await
+    }
+
+    /// SIGSTOP to all.
+    ///
+    /// # Errors
+    /// When one is not running.
+    pub async fn freeze_all(&self) -> Result<(), BenchError> {
+        for member in &self.members {
+            member.container.signal("STOP").await?;
+        }
+        Ok(())
+    }
+
+    /// Ends [`freeze_all`](Self::freeze_all), and returns when they are together again.
+    ///
+    /// # Errors
+    /// When they do not become so.
+    pub async fn thaw_all(&self) -> Result<(), BenchError> {
+        for member in &self.members {
+            member.container.signal("CONT").await?;
+        }
+        self.wait_whole().await
+    }
+
+    /// Replaces all, running or not, by new ones with empty data at the same addresses, and returns when they are together.
+    ///
+    /// # Errors
+    /// When they do not start.
+    pub async fn wipe(&self) -> Result<(), BenchError> {
+        // A new one would learn everything from an old one that still runs.
+        for member in &self.members {
+            if member.container.is_running().await? {
+                member.container.kill().await?;
+            }
+        }
+        for (id, member) in (1..).zip(&self.members) {
+            let place = (&self.network, host(id));
+            member.container.replace_on(place, self.run_arguments(id, member.port)).await?;
+        }
+        self.wait_whole().await
+    }
+
+    /// The sessions that live, whether their clients are connected or not.
+    ///
+    /// # Errors
+    /// When there is no leader, who knows them.
+    pub async fn sessions(&self) -> Result<Vec<u64>, BenchError> {
+        server::sessions(self.address(self.leader().await?)).await
+    }
+
+    /// The paths that somebody watches, and how many connections do, each.
+    ///
+    /// # Errors
+    /// When a member does not answer.
+    pub async fn watches(&self) -> Result<BTreeMap<String, usize>, BenchError> {
+        let mut all = BTreeMap::new();
+        for address in self.addresses() {
+            for (path, count) in server::watches(address).await? {
+                *all.entry(path).or_default() += count;
+            }
+        }
+        Ok(all)
     }
 
     /// Starts it with its data after [`kill`](Self::kill), and returns when all members are together again.

@@ -49,13 +49,7 @@ impl ZooKeeperServer {
     /// # Errors
     /// When the server does not answer.
     pub async fn watches(&self) -> Result<BTreeMap<String, usize>, BenchError> {
-        // The answer has a line for each session and below it, indented, one for each path.
-        let answer = four_letters(self.address(), "wchc").await?;
-        let mut watches = BTreeMap::new();
-        for path in answer.lines().filter_map(|line| line.strip_prefix('\t')) {
-            *watches.entry(path.to_owned()).or_default() += 1;
-        }
-        Ok(watches)
+        watches(self.address()).await
     }
 }
 
@@ -101,6 +95,17 @@ pub(super) async fn sessions(address: SocketAddr) -> Result<Vec<u64>, BenchError
     // Sessions are listed by when they would expire, below a line `… expire at …:`, and again, with a colon, where they own ephemeral nodes.
     let answer = four_letters(address, "dump").await?;
     Ok(answer.lines().filter_map(|line| session(line.strip_prefix('\t')?)).collect())
+}
+
+/// The paths that clients of this node watch, and how many connections do, each.
+pub(super) async fn watches(address: SocketAddr) -> Result<BTreeMap<String, usize>, BenchError> {
+    // The answer has a line for each session and below it, indented, one for each path.
+    let answer = four_letters(address, "wchc").await?;
+    let mut watches = BTreeMap::new();
+    for path in answer.lines().filter_map(|line| line.strip_prefix('\t')) {
+        *watches.entry(path.to_owned()).or_default() += 1;
+    }
+    Ok(watches)
 }
 
 /// The sessions whose clients are connected to this node now.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use integration_tests::{Fault, FaultProxy};
+use integration_tests::{Acl, Direction, Fault, FaultProxy, ZooKeeperDoor};
 use registry_core::{ErrorKind, Info, Material, Registry, Resolver, Secret};
 use registry_zookeeper::{Options, connect};
 
@@ -14,6 +14,7 @@ tests![
     the_next_server_is_used_when_one_is_dead,
     nodes_of_a_user_are_his_alone_and_shared_parents_are_open,
     another_password_is_denied,
+    a_slow_link_is_connected_over_and_closed_over,
 ];
 
 async fn a_dead_port_fails_in_time(bench: Bench) -> Outcome {
@@ -46,7 +47,6 @@ async fn the_next_server_is_used_when_one_is_dead(bench: Bench) -> Outcome {
 }
 
 async fn nodes_of_a_user_are_his_alone_and_shared_parents_are_open(bench: Bench) -> Outcome {
-    let secret = |text: &str| Material::Inline(Secret::new(text));
     let mine = connect(bench.options().with_user("me", secret("tiger"))).await?;
     mine.register(&Info::builder("demo").address("10.0.0.5:1").build()?).await?;
     let other = connect(bench.options().with_user("you", secret("lion"))).await?;
@@ -59,11 +59,29 @@ async fn nodes_of_a_user_are_his_alone_and_shared_parents_are_open(bench: Bench)
 
 async fn another_password_is_denied(mut bench: Bench) -> Outcome {
     // digest of `me:tiger`, as `DigestAuthenticationProvider.generateDigest` makes it, is what a handle of that user writes itself.
-    let secret = |text: &str| Material::Inline(Secret::new(text));
     let mine = connect(bench.options().with_user("me", secret("tiger"))).await?;
     mine.register(&Info::builder("demo").address("10.0.0.5:1").build()?).await?;
     bench.door.set_acl(&bench.chroot, integration_tests::Acl::NOBODY).await?;
     let denied = mine.resolve(&"unknown".try_into()?).await.unwrap_err();
     assert_eq!(denied.kind(), ErrorKind::Denied, "{denied}");
+    Ok(())
+}
+
+fn secret(text: &str) -> Material {
+    Material::Inline(Secret::new(text))
+}
+
+async fn a_slow_link_is_connected_over_and_closed_over(mut bench: Bench) -> Outcome {
+    let proxy = FaultProxy::start(bench.server).await?;
+    bench.door.create(&bench.chroot, b"", Acl::OPEN).await?;
+    bench.door.create(&format!("{}/demo", bench.chroot), b"", Acl::OPEN).await?;
+    // To open a session takes three answers, as does its end: 1.3 s of the 2 s of an attempt.
+    proxy.set(Fault::Latency(Direction::Both, Duration::from_millis(220)));
+    let mine = connect(bench.options_at(proxy.address()).with_user("me", secret("tiger"))).await?;
+    mine.register(&Info::builder("demo").address("10.0.0.5:1").build()?).await?;
+    mine.close().await?;
+    // The first one's session may have ended over it.
+    let mut door = ZooKeeperDoor::open(bench.server).await?;
+    assert_eq!(door.get(&format!("{}/demo/10.0.0.5:1", bench.chroot)).await?, None);
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! The ZooKeeper adapter under faults that the suite does not have: three nodes of which one dies, freezes or is cut off; links that accept and close;
-//! owners in processes of their own; claimers that delete and create.
+//! owners in processes of their own; passwords that are changed; claimers that delete and create.
 //!
 //! Needs what `scripts/test-all.sh` brings up; otherwise these show as ignored.
 
@@ -7,6 +7,7 @@ mod closing;
 mod ensemble;
 mod links;
 mod owners;
+mod passwords;
 mod scene;
 mod takeover;
 
@@ -15,7 +16,8 @@ use libtest_mimic::Arguments;
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn main() {
-    let tests = [closing::tests(), ensemble::tests(), links::tests(), owners::tests(), takeover::tests()];
+    let tests =
+        [closing::tests(), ensemble::tests(), links::tests(), owners::tests(), passwords::tests(), takeover::tests()];
     libtest_mimic::run(&Arguments::from_args(), tests.into_iter().flatten().collect()).exit();
 }
 

@@ -14,6 +14,9 @@ use zookeeper_async::{Acl, CreateMode, WatchedEvent, ZkState, ZooKeeper};
 
 use super::{Access, Connection, Engine, Event, Failure, Kind, Stat, Watch};
 
+#[cfg(test)]
+mod tests;
+
 /// The pause between its own attempts (rule 2). With the default, none, it spins on a dead port; we kill it at the first failure.
 const RETRY: Duration = Duration::from_millis(100);
 

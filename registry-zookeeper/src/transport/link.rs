@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::thread::{self, Job, Shared, Start};
+use super::thread::{self, Job, Run, Shared, Start};
 use crate::config::Config;
 use crate::engine::{Access, Connection, Engine, Failure, Kind, Stat, Watch};
 
@@ -68,18 +69,23 @@ impl Link {
         }
     }
 
-    /// Rule 7: first a barrier, so that nothing older than what others have seen is read, then the authentication. An answered barrier is also what makes the
-    /// connection count (rule 2).
+    /// Rule 7: the authentication, and a barrier, so that nothing older than what others have seen is read. An answered barrier is also what makes the connection
+    /// count (rule 2). Both are sent at once: over a long way each answer that is waited for is a large part of the limit.
     async fn prepare(&self, digest: Option<Vec<u8>>) -> Result<(), Failure> {
-        self.barrier().await?;
-        match digest {
-            Some(digest) => self.authenticate(digest).await,
-            None => Ok(()),
-        }
+        let authenticate = async {
+            match digest {
+                Some(digest) => self.authenticate(digest).await,
+                None => Ok(()),
+            }
+        };
+        let (authenticated, passed) = join(authenticate, self.barrier()).await;
+        authenticated.and(passed)
     }
 
+    /// The server answers an authentication as soon as it has read it, past what still waits for the leader, and the client takes each answer for that of its
+    /// oldest request: so nothing is in flight before it.
     async fn authenticate(&self, digest: Vec<u8>) -> Result<(), Failure> {
-        self.send(|connection| async move { connection.authenticate(digest).await }).await
+        self.hand_over(true, |connection| async move { connection.authenticate(digest).await }).await
     }
 
     /// The session timeout that the server granted, as far as it is known.
@@ -158,11 +164,14 @@ impl Link {
 
     /// Creates a persistent node and those above it, as far as they are missing (rule 10). They are shared, so they are open to everybody.
     pub(crate) async fn create_folder(&self, path: &str) -> Result<(), Failure> {
+        let mut denied = false;
         for (at, _) in path.match_indices('/').skip(1).chain([(path.len(), "")]) {
             match self.create(&path[..at], &[], Kind::Persistent).await {
                 Ok(_) | Err(Failure::NodeExists) => {}
                 // Who may not create what is there already learns it from what comes next.
-                Err(Failure::NoAuth) if at < path.len() => {}
+                Err(Failure::NoAuth) if at < path.len() => denied = true,
+                // What is not there is what we were not permitted to create.
+                Err(Failure::NoNode) if denied => return Err(Failure::NoAuth),
                 Err(failure) => return Err(failure),
             }
         }
@@ -236,8 +245,17 @@ impl Link {
         self.digest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Hands a request to the thread. One whose future is dropped before it was sent is not sent; after that it runs to its end.
     async fn send<T, F, R>(&self, request: F) -> Result<T, Failure>
+    where
+        T: Send + 'static,
+        F: FnOnce(Arc<dyn Connection>) -> R + Send + 'static,
+        R: Future<Output = Result<T, Failure>> + Send + 'static,
+    {
+        self.hand_over(false, request).await
+    }
+
+    /// Hands a request to the thread. One whose future is dropped before it was sent is not sent; after that it runs to its end.
+    async fn hand_over<T, F, R>(&self, alone: bool, request: F) -> Result<T, Failure>
     where
         T: Send + 'static,
         F: FnOnce(Arc<dyn Connection>) -> R + Send + 'static,
@@ -250,7 +268,7 @@ impl Link {
         // Rule 4: an answer that takes so long is no answer, and the connection is not to be trusted.
         let limit = self.ttl() / 3;
         let shared = self.shared.clone();
-        let job: Job = Box::new(move |connection| {
+        let run: Run = Box::new(move |connection| {
             Box::pin(async move {
                 if reply.is_closed() {
                     return;
@@ -266,7 +284,7 @@ impl Link {
                 let _ = reply.send(answer);
             })
         });
-        if self.jobs.send(job).is_err() {
+        if self.jobs.send(Job { run, alone }).is_err() {
             return Err(self.gone());
         }
         match answer.await {

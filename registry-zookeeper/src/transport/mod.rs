@@ -12,8 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::{StreamExt, stream};
 use tokio::sync::{Mutex, Semaphore};
 
-use self::link::IN_FLIGHT;
-pub(crate) use self::link::Link;
+pub(crate) use self::link::{IN_FLIGHT, Link};
 use crate::config::Config;
 use crate::engine::{Engine, Failure};
 

@@ -1,7 +1,7 @@
 //! The rules that the client is used by, each on a scripted client: without the rule its test fails.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -31,6 +31,10 @@ struct Script {
     alive: AtomicUsize,
     flying: AtomicUsize,
     most_flying: AtomicUsize,
+    /// How many reads were in flight when it was authenticated last.
+    flying_beside_authentication: AtomicUsize,
+    /// Reads of `/denied` are.
+    denies: AtomicBool,
     events: Mutex<Option<UnboundedSender<Event>>>,
 }
 
@@ -76,8 +80,11 @@ impl Scripted {
 
 #[async_trait]
 impl Connection for Scripted {
-    async fn authenticate(&self, _: Vec<u8>) -> Result<(), Failure> {
-        self.note("authenticate".into()).await;
+    async fn authenticate(&self, digest: Vec<u8>) -> Result<(), Failure> {
+        let flying = self.script.flying.load(Ordering::SeqCst);
+        self.script.flying_beside_authentication.store(flying, Ordering::SeqCst);
+        self.script.denies.store(false, Ordering::SeqCst);
+        self.note(format!("authenticate {}", String::from_utf8_lossy(&digest))).await;
         Ok(())
     }
 
@@ -104,6 +111,9 @@ impl Connection for Scripted {
     }
 
     async fn get(&self, path: &str, _: Watch) -> Result<(Vec<u8>, Stat), Failure> {
+        if path == "/denied" && self.script.denies.load(Ordering::SeqCst) {
+            return Err(Failure::NoAuth);
+        }
         let flying = self.script.flying.fetch_add(1, Ordering::SeqCst) + 1;
         self.script.most_flying.fetch_max(flying, Ordering::SeqCst);
         let permit = self.gate.acquire().await;
@@ -220,14 +230,45 @@ async fn rule_6_a_connection_that_broke_is_dead_at_once_and_the_next_request_mak
 }
 
 #[tokio::test]
-async fn rule_7_a_connection_begins_with_a_barrier_and_then_authenticates() {
+async fn rule_7_a_connection_begins_with_authentication_and_a_barrier() {
     let password = Material::Inline(Secret::new("tiger"));
     let (line, script, _) = line(&one_host().with_user("me", password));
     let link = line.link().await.unwrap();
     link.exists("/first", Watch::None).await.unwrap();
     let asked = script.asked.lock().unwrap().clone();
-    assert!(asked[0].starts_with("delete /registry-barrier-"), "{asked:?}");
-    assert_eq!(asked[1..], ["authenticate", "exists /first"]);
+    assert!(asked[1].starts_with("delete /registry-barrier-"), "{asked:?}");
+    assert_eq!([&*asked[0], &*asked[2]], ["authenticate me:tiger", "exists /first"]);
+}
+
+#[tokio::test]
+async fn rule_7_nothing_is_in_flight_when_a_session_authenticates_anew() {
+    let file = std::env::temp_dir().join(format!("registry-zookeeper-password-{}", std::process::id()));
+    std::fs::write(&file, "tiger").unwrap();
+    let (line, script, gate) = line(&one_host().with_user("me", Material::File(file.clone())));
+    let link = line.link().await.unwrap();
+    script.denies.store(true, Ordering::SeqCst);
+    std::fs::write(&file, "lion").unwrap();
+    let slow = join_all((0..3).map(|at| {
+        let link = link.clone();
+        async move { link.get(&format!("/slow{at}"), Watch::None).await }
+    }));
+    let denied = async {
+        until(|| script.flying.load(Ordering::SeqCst) == 3).await;
+        link.get("/denied", Watch::None).await
+    };
+    let open = async {
+        until(|| script.flying.load(Ordering::SeqCst) == 3).await;
+        // It would be noticed by now if it did not wait.
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        gate.add_permits(10);
+    };
+    let (slow, denied, ()) = tokio::join!(slow, denied, open);
+    std::fs::remove_file(&file).unwrap();
+    assert!(slow.iter().all(Result::is_ok) && denied.is_ok());
+    assert!(script.asked.lock().unwrap().contains(&"authenticate me:lion".to_owned()));
+    assert_eq!(script.flying_beside_authentication.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]

@@ -13,7 +13,13 @@ use super::router::Router;
 use crate::engine::{Connection, Engine, Event, Failure, Told};
 
 /// A request, once it has a connection to be sent on. Ends when it was answered, and never late: it watches its own limit.
-pub(super) type Job = Box<dyn FnOnce(Arc<dyn Connection>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+pub(super) struct Job {
+    pub(super) run: Run,
+    /// Whether it waits until everything before it was answered. What comes after it does not wait for it.
+    pub(super) alone: bool,
+}
+
+pub(super) type Run = Box<dyn FnOnce(Arc<dyn Connection>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
 /// What thread and [`Link`](super::Link) both know.
 #[derive(Default)]
@@ -138,9 +144,12 @@ async fn listen(mut told: UnboundedReceiver<Event>, shared: &Shared, host: &str)
 /// give it any more.
 async fn serve(connection: &Arc<dyn Connection>, mut jobs: UnboundedReceiver<Job>, shared: &Shared) {
     let slots = Arc::new(Semaphore::new(IN_FLIGHT));
-    while let Some(job) = jobs.recv().await {
+    while let Some(Job { run, alone }) = jobs.recv().await {
+        if alone && slots.acquire_many(IN_FLIGHT as u32).await.is_err() {
+            break;
+        }
         let Ok(slot) = slots.clone().acquire_owned().await else { break };
-        let request = job(connection.clone());
+        let request = run(connection.clone());
         tokio::spawn(async move {
             request.await;
             drop(slot);

@@ -1,7 +1,6 @@
 //! Every fault on ZooKeeper. It forgets no history, because it keeps none: a watch fires once and what follows is read.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use registry_conformance::{Access, HandleId, Hook, HookError, Hooks};
@@ -10,22 +9,21 @@ use registry_core::{Info, ServiceName};
 use super::stand::ZooKeeperStand;
 use super::{access, encode, stand};
 use crate::bench::BenchError;
+use crate::harness::credentials::CredentialFiles;
 use crate::harness::link::Link;
 use crate::harness::pool::Pool;
 use crate::zookeeper::Acl;
 
-/// Within what time a client has noticed that its connection was reset.
-const NOTICED: Duration = Duration::from_millis(50);
-
 /// The hooks of one namespace.
 pub(super) struct ZooKeeperHooks {
     pool: Arc<Pool<ZooKeeperStand>>,
+    files: CredentialFiles,
     namespace: String,
 }
 
 impl ZooKeeperHooks {
-    pub(super) fn new(pool: Arc<Pool<ZooKeeperStand>>, namespace: &str) -> Self {
-        Self { pool, namespace: namespace.to_owned() }
+    pub(super) fn new(pool: Arc<Pool<ZooKeeperStand>>, files: CredentialFiles, namespace: &str) -> Self {
+        Self { pool, files, namespace: namespace.to_owned() }
     }
 
     async fn stand(&self) -> Result<Arc<ZooKeeperStand>, HookError> {
@@ -46,14 +44,6 @@ impl ZooKeeperHooks {
             })
         });
         Ok(replace.await?)
-    }
-
-    /// What was denied is asked again: a watch that stands is not checked.
-    async fn reset(&self, handle: HandleId) -> Result<(), HookError> {
-        self.link(handle).await?.proxy.reset_connections();
-        // The next call should meet the refusal, not the broken connection.
-        tokio::time::sleep(NOTICED).await;
-        Ok(())
     }
 }
 
@@ -76,6 +66,7 @@ impl Hooks for ZooKeeperHooks {
             Hook::Deny,
             Hook::DenyEntry,
             Hook::BadCredentials,
+            Hook::MendCredentials,
             Hook::CountWatches,
             Hook::CountSessions,
             Hook::CountRequests,
@@ -160,16 +151,12 @@ impl Hooks for ZooKeeperHooks {
         Ok(self.stand().await?.wipe().await?)
     }
 
-    async fn deny(&self, handle: HandleId, access: Access) -> Result<(), HookError> {
+    async fn deny(&self, _: HandleId, access: Access) -> Result<(), HookError> {
         let namespace = self.namespace.clone();
         let stand = self.stand().await?;
         let deny =
             stand.through_the_door(move |door| Box::pin(async move { access::deny(door, &namespace, access).await }));
-        deny.await?;
-        match access {
-            Access::Read => self.reset(handle).await,
-            Access::Write => Ok(()),
-        }
+        Ok(deny.await?)
     }
 
     async fn allow(&self, _: HandleId) -> Result<(), HookError> {
@@ -191,6 +178,10 @@ impl Hooks for ZooKeeperHooks {
 
     /// One for each service and connection: the watches of a service's children. Its entries are watched, too, each with a watch of its own,
     /// which end with that one.
+    async fn mend_credentials(&self, handle: HandleId) -> Result<(), HookError> {
+        Ok(self.files.mend(&self.namespace, handle)?)
+    }
+
     async fn watches(&self) -> Result<usize, HookError> {
         let watches = self.stand().await?.server.watches().await?;
         let of_a_service = |path: &str| path.strip_prefix('/').is_some_and(|rest| rest.matches('/').count() == 1);

@@ -1,4 +1,4 @@
-//! One server of one case, and the links to it.
+//! The server or servers of one case, and the links to them.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -10,10 +10,11 @@ use registry_conformance::HandleId;
 use tokio::sync::Mutex;
 
 use super::access;
+use super::servers::Servers;
 use crate::bench::{self, BenchError};
 use crate::harness::link::{Link, Links};
 use crate::harness::pool::Stand;
-use crate::zookeeper::{ZooKeeperDoor, ZooKeeperServer};
+use crate::zookeeper::ZooKeeperDoor;
 
 /// How long cleaning may take before the server is given up.
 const CLEANS: Duration = Duration::from_secs(10);
@@ -21,9 +22,9 @@ const CLEANS: Duration = Duration::from_secs(10);
 /// What is done through the door.
 type Doing<'a, T> = Pin<Box<dyn Future<Output = Result<T, BenchError>> + Send + 'a>>;
 
-/// A server, and a proxy for each handle.
+/// A server or an ensemble, and a proxy for each handle.
 pub(super) struct ZooKeeperStand {
-    pub(super) server: ZooKeeperServer,
+    pub(super) server: Servers,
     links: Links,
     namespaces: Mutex<BTreeSet<String>>,
 }
@@ -43,7 +44,10 @@ impl ZooKeeperStand {
     pub(super) async fn link(&self, handle: HandleId) -> Result<Arc<Link>, BenchError> {
         match self.links.of(handle) {
             Some(link) => Ok(link),
-            None => self.links.add(handle, self.server.address()).await,
+            None => {
+                let place = self.links.handles().len();
+                self.links.add(handle, self.server.address_of(place)).await
+            }
         }
     }
 
@@ -114,7 +118,7 @@ impl ZooKeeperStand {
 #[async_trait]
 impl Stand for ZooKeeperStand {
     async fn start() -> Result<Self, BenchError> {
-        let server = ZooKeeperServer::start().await?;
+        let server = Servers::start().await?;
         Ok(Self { server, links: Links::default(), namespaces: Mutex::default() })
     }
 
