@@ -1,43 +1,77 @@
 #!/usr/bin/env bash
-# All tests of the workspace, built before. First those that use the processor or want it for themselves, one after the other: the suite on etcd too, whose
-# TTL of 2 s leaves no room for a start of many servers. Then, side by side, the suites on the other stores, which mostly wait.
+# All tests of the workspace, built before: first those that compute, then, side by side, a lane for each store and one more, as those mostly wait.
+# Every test runs, also after one has failed; what failed is shown at the end.
 #
 #   scripts/backends.sh all scripts/tests.sh
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 cd "$root"
 
-# What runs side by side: these test targets, by name.
-suites=(conformance_consul conformance_zookeeper)
+stores=(etcd zookeeper consul)
+# Of no store, and mostly waiting, too.
+waiting=(rolling_restart)
+mkdir -p "$logs"
 
-run() { cargo test --locked --workspace --all-features "$@"; }
+# lane_of <test target>: the store that it is about, by its name; `common` for what is about none or about several.
+lane_of() {
+    local store
+    for store in "${stores[@]}"; do
+        case $1 in "${store}"_* | *_"$store") echo "$store" && return ;; esac
+    done
+    case " ${waiting[*]} " in *" $1 "*) echo waiting ;; *) echo common ;; esac
+}
 
-# Every other test target: cargo takes names, but cannot leave one out.
-others=()
+# Cargo takes the names of test targets, but cannot leave one out.
+declare -A lanes=()
 for file in */tests/*.rs */tests/*/main.rs examples/*/tests/*.rs; do
     name=$(basename "$file" .rs)
     [ "$name" != main ] || name=$(basename "$(dirname "$file")")
-    case " ${suites[*]} ${others[*]-} " in *" $name "*) ;; *) others+=("$name") ;; esac
+    lane=$(lane_of "$name")
+    case " ${lanes[$lane]-} " in *" --test=$name "*) ;; *) lanes[$lane]+=" --test=$name" ;; esac
 done
-run --lib --bins --examples "${others[@]/#/--test=}"
-run --doc
 
-mkdir -p "$logs"
-declare -A running
-for suite in "${suites[@]}"; do
-    run --test "$suite" >"$logs/$suite.log" 2>&1 &
-    running[$suite]=$!
-done
+# run_lane <lane> <arguments of cargo test…>: into the lane's log.
+run_lane() {
+    local lane=$1
+    shift
+    # Cargo's own standard output is the tests'; what it says itself is not needed.
+    cargo test --locked --workspace --all-features --no-fail-fast "$@" >"$logs/tests-$lane.log" 2>&1
+}
+
+# finish <lane> <exit code> <started>: one line for a lane that passed; all that it printed for one that failed.
 failed=()
-for suite in "${suites[@]}"; do
-    if wait "${running[$suite]}"; then
-        say "$suite: $(grep '^test result' "$logs/$suite.log")"
-    else
-        failed+=("$suite")
+finish() {
+    local log=$logs/tests-$1.log took=$((SECONDS - $3))
+    say "$1: $(grep -c '^test result: ok' "$log") targets passed, $(grep -c '^test result: FAILED' "$log") failed, in $took s"
+    if [ "$2" != 0 ]; then
+        failed+=("$1")
+        # The names of tests that passed are of no use here.
+        grep -v '^test .* ok$' "$log"
     fi
-done
-for suite in ${failed[@]+"${failed[@]}"}; do
-    say "$suite failed:"
-    cat "$logs/$suite.log"
-done
+}
+
+# shellcheck disable=SC2086 # a list of arguments
+{
+    began=$SECONDS
+    code=0
+    run_lane common --lib --bins --examples ${lanes[common]} || code=$?
+    finish common $code "$began"
+
+    began=$SECONDS
+    code=0
+    run_lane doc --doc || code=$?
+    finish doc $code "$began"
+
+    began=$SECONDS
+    declare -A running=()
+    for lane in "${stores[@]}" waiting; do
+        run_lane "$lane" ${lanes[$lane]} &
+        running[$lane]=$!
+    done
+    for lane in "${stores[@]}" waiting; do
+        code=0
+        wait "${running[$lane]}" || code=$?
+        finish "$lane" $code "$began"
+    done
+}
 [ ${#failed[@]} = 0 ] || die "failed: ${failed[*]}"

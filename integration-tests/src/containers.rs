@@ -56,10 +56,24 @@ impl Container {
         name: impl Into<String>,
         arguments: impl IntoIterator<Item = S>,
     ) -> Result<Self, BenchError> {
-        let name = name.into();
-        let remover = remover("read -r _; exec docker rm --force --volumes \"$0\"", name.clone()).await?;
-        let container = Self { name, _remover: remover };
-        container.run_anew(arguments).await?;
+        let container = Self::named(name).await?;
+        container.make(&["run", "--detach"], arguments).await?;
+        Ok(container)
+    }
+
+    /// The same, with a place on this network from its first moment on, besides the engine's own network: what it says to others there is not lost.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), and when the place is taken.
+    pub async fn run_on<S: Into<String>>(
+        place: (&Network, u8),
+        name: impl Into<String>,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Result<Self, BenchError> {
+        let container = Self::named(name).await?;
+        container.make(&["create"], arguments).await?;
+        place.0.connect(&container, place.1).await?;
+        container.start().await?;
         Ok(container)
     }
 
@@ -74,7 +88,31 @@ impl Container {
     /// As [`run`](Self::run).
     pub async fn replace<S: Into<String>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<(), BenchError> {
         docker(["rm", "--force", "--volumes", &self.name]).await?;
-        self.run_anew(arguments).await
+        self.make(&["run", "--detach"], arguments).await
+    }
+
+    /// The same, with a place on this network from its first moment on.
+    ///
+    /// # Errors
+    /// As [`run_on`](Self::run_on).
+    pub async fn replace_on<S: Into<String>>(
+        &self,
+        place: (&Network, u8),
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Result<(), BenchError> {
+        self.recreate(arguments).await?;
+        place.0.connect(self, place.1).await?;
+        self.start().await
+    }
+
+    /// Removes the container with its data and makes a new one of the same name, which [`start`](Self::start) starts: it can be connected to
+    /// networks before that.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn recreate<S: Into<String>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<(), BenchError> {
+        docker(["rm", "--force", "--volumes", &self.name]).await?;
+        self.make(&["create"], arguments).await
     }
 
     /// SIGKILL. Connections break; the data stays.
@@ -141,10 +179,21 @@ impl Container {
         docker(["exec", &self.name].into_iter().chain(command)).await
     }
 
-    async fn run_anew<S: Into<String>>(&self, arguments: impl IntoIterator<Item = S>) -> Result<(), BenchError> {
-        let head =
-            ["run", "--detach", "--pull", "never", "--label", "registry-test", "--name", &self.name].map(str::to_owned);
-        docker(head.into_iter().chain(arguments.into_iter().map(Into::into))).await.map(drop)
+    /// Nothing yet but the name, and who removes what will bear it.
+    async fn named(name: impl Into<String>) -> Result<Self, BenchError> {
+        let name = name.into();
+        let remover = remover("read -r _; exec docker rm --force --volumes \"$0\"", name.clone()).await?;
+        Ok(Self { name, _remover: remover })
+    }
+
+    async fn make<S: Into<String>>(
+        &self,
+        command: &[&str],
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Result<(), BenchError> {
+        let head = ["--pull", "never", "--label", "registry-test", "--name", &self.name];
+        let head = command.iter().copied().chain(head).map(str::to_owned);
+        docker(head.chain(arguments.into_iter().map(Into::into))).await.map(drop)
     }
 }
 

@@ -19,6 +19,10 @@ pub type WrapHandle = fn(Handle, &ConnectRequest) -> Box<dyn ServiceRegistry>;
 /// A text that nothing may show. The memory store has no credentials; a mutant shows this in their place.
 pub const SECRET: &str = "hunter2-1f0c9a";
 
+/// What bad credentials are refused.
+const ALL_ACCESS: [registry_memory::Access; 3] =
+    [registry_memory::Access::Read, registry_memory::Access::Write, registry_memory::Access::Session];
+
 /// The memory adapter, one store a namespace, in virtual time.
 pub struct MemoryHarness {
     stores: Mutex<HashMap<String, Bench>>,
@@ -75,6 +79,10 @@ impl Harness for MemoryHarness {
         Capabilities::default()
     }
 
+    fn server_version(&self) -> Option<String> {
+        Some("in this process".to_owned())
+    }
+
     fn smallest_ttl(&self) -> Duration {
         Duration::from_secs(1)
     }
@@ -83,9 +91,7 @@ impl Harness for MemoryHarness {
         let bench = self.bench(&request.namespace);
         let link = bench.link(request.handle);
         if request.credentials == Credentials::Bad {
-            for access in
-                [registry_memory::Access::Read, registry_memory::Access::Write, registry_memory::Access::Session]
-            {
+            for access in ALL_ACCESS {
                 link.deny(access);
             }
         }
@@ -168,6 +174,7 @@ impl Hooks for Bench {
             Deny,
             DenyEntry,
             BadCredentials,
+            MendCredentials,
             CountWatches,
             CountSessions,
             CountRequests,
@@ -284,6 +291,14 @@ impl Hooks for Bench {
     async fn allow_entry(&self, info: &Info) -> Result<(), HookError> {
         let (key, _) = self.encode(info)?;
         self.store.accept_key(&key);
+        Ok(())
+    }
+
+    async fn mend_credentials(&self, handle: HandleId) -> Result<(), HookError> {
+        let link = self.link(handle);
+        for access in ALL_ACCESS {
+            link.permit(access);
+        }
         Ok(())
     }
 

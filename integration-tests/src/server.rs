@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::bench::BenchError;
-use crate::containers::{Container, docker};
+use crate::containers::{Container, Network, docker};
 use crate::environment::Backend;
 
 /// Within what time a server must answer after it was started.
@@ -46,7 +46,8 @@ impl<K: Kind> Server<K> {
     /// When no image is named or no container can be started.
     pub async fn start() -> Result<Self, BenchError> {
         let image = K::BACKEND.image().map_err(BenchError::new)?;
-        let (container, port) = run_on_a_free_port(K::BACKEND.name(), |port| K::run_arguments(&image, port)).await?;
+        let (container, port) =
+            run_on_a_free_port(K::BACKEND.name(), None, |port| K::run_arguments(&image, port)).await?;
         let server = Self { container, image, port, kind: PhantomData };
         server.wait_healthy().await?;
         Ok(server)
@@ -140,19 +141,24 @@ pub(crate) async fn become_healthy<F: Future<Output = bool> + Send>(
     Ok(())
 }
 
-/// Starts a container that is published on a port of the loopback, and returns both.
+/// Starts a container that is published on a port of the loopback, and returns both; with a place on this network, if any.
 ///
 /// # Errors
 /// When no port is free or the container cannot be started.
 pub(crate) async fn run_on_a_free_port(
     name: &str,
+    place: Option<(&Network, u8)>,
     arguments: impl Fn(u16) -> Vec<String>,
 ) -> Result<(Container, u16), BenchError> {
     let mut tries = 0;
     loop {
         let port = free_port()?;
         let name = format!("registry-test-{name}-{}-{port}", std::process::id());
-        match Container::run(name, arguments(port)).await {
+        let run = match place {
+            Some(place) => Container::run_on(place, name, arguments(port)).await,
+            None => Container::run(name, arguments(port)).await,
+        };
+        match run {
             Ok(container) => return Ok((container, port)),
             // Somebody else was quicker.
             Err(error) if tries < TRIES && error.to_string().contains("port is already allocated") => tries += 1,

@@ -1,19 +1,26 @@
 //! A deployment as the suite sees it: a harness over a URL.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use registry_conformance::{ConnectRequest, Harness};
-use registry_connect::{Connector, Handle, Url};
+use registry_connect::{Connector, Handle, OPTIONS, Url, ValueKind};
+#[cfg(feature = "zookeeper")]
+use registry_core::ErrorKind;
 use registry_core::store::Capabilities;
-use registry_core::{Error, HandleOptions, Secret, ServiceRegistry};
+use registry_core::{Error, HandleOptions, InvalidField, Registry as _, Secret, ServiceRegistry};
+
+use crate::ledger::{Ledger, Recorded};
 
 /// The keys that the check sets itself.
 const OWN_KEYS: [&str; 7] =
     ["ttl", "operation_timeout", "attempt_timeout", "backoff_cap", "audit_interval", "removal_grace", "lazy"];
 
-/// The store that a URL names. Each namespace is one more element of its path.
+/// The store that a URL names. Each namespace is one more element of its path; on Consul, which has none, the beginning of the services' names.
 pub(crate) struct Deployment {
+    scheme: String,
     /// Up to the path, without a slash at its end.
     base: String,
     /// The query without [`OWN_KEYS`], each key with `&` before it.
@@ -21,6 +28,7 @@ pub(crate) struct Deployment {
     ttl: Duration,
     secrets: Vec<String>,
     capabilities: Capabilities,
+    ledger: Arc<Ledger>,
 }
 
 impl Deployment {
@@ -30,23 +38,19 @@ impl Deployment {
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
         let own = |pair: &&str| OWN_KEYS.contains(&pair.split('=').next().unwrap_or_default());
         let query = query.split('&').filter(|pair| !pair.is_empty() && !own(pair));
-        if parsed.scheme() == "consul" {
-            return Err(
-                "Consul keeps no namespaces apart by a path: a check would mix with the services in use".to_owned()
-            );
-        }
         if parsed.scheme() == "memory" && parsed.hosts().is_empty() {
             return Err(
                 "`memory://` without a name is another store each time: give it one, as in `memory://demo`".to_owned()
             );
         }
-        let password = parsed.password().map(Secret::expose).map(str::to_owned);
         Ok(Self {
-            base: base.trim_end_matches('/').to_owned(),
+            scheme: parsed.scheme().to_owned(),
+            base: base.trim_end_matches('/').to_owned() + &default_path(&parsed),
             query: query.map(|pair| format!("&{pair}")).collect(),
             ttl: Duration::from_secs(ttl),
-            secrets: password.into_iter().collect(),
+            secrets: secrets(&parsed),
             capabilities: Capabilities::default(),
+            ledger: Arc::default(),
         })
     }
 
@@ -59,8 +63,85 @@ impl Deployment {
         self.ttl
     }
 
-    /// Opens a handle on one namespace.
-    pub(crate) async fn open(&self, namespace: &str, options: &HandleOptions) -> Result<Handle, Error> {
+    /// Opens a handle on one namespace, whose registrations are withdrawn by [`clean`](Self::clean) at the latest.
+    pub(crate) async fn open(&self, request: &ConnectRequest) -> Result<Recorded, Error> {
+        let namespace = request.namespace.clone();
+        let inner = self.connect_to(&namespace, &request.options).await?;
+        self.ledger.open(&namespace);
+        Ok(Recorded { inner, ledger: self.ledger.clone(), namespace, handle: request.handle })
+    }
+
+    /// Removes what is left of all namespaces, within the time that the entries of dead owners live.
+    ///
+    /// # Errors
+    /// One line: what could not be removed.
+    pub(crate) async fn clean_all(&self) -> Result<(), String> {
+        let deadline = Instant::now() + self.ttl * 2 + Duration::from_secs(2);
+        loop {
+            let mut failed = None;
+            for namespace in self.ledger.namespaces() {
+                failed = self.clean(&namespace).await.err().or(failed);
+            }
+            match failed {
+                None => return Ok(()),
+                Some(error) if Instant::now() > deadline => {
+                    return Err(format!("entries of the check are left behind: {error}").replace('\n', " "));
+                }
+                Some(_) => tokio::time::sleep(Duration::from_millis(500)).await,
+            }
+        }
+    }
+
+    /// Removes what can be removed at once.
+    pub(crate) async fn clean_once(&self) {
+        for namespace in self.ledger.namespaces() {
+            // The entries bear the check's TTL.
+            let _ = self.clean(&namespace).await;
+        }
+    }
+
+    /// Takes over what crashed owners left in a namespace, and withdraws it.
+    async fn clean(&self, namespace: &str) -> Result<(), Error> {
+        let Some(left) = self.ledger.of(namespace) else { return Ok(()) };
+        if !left.is_empty() {
+            let mut options = HandleOptions::with_ttl(self.ttl);
+            options.lazy = false;
+            let sweeper = self.connect_to(namespace, &options).await?;
+            let taken = join_all(left.iter().map(|info| sweeper.register(info))).await;
+            sweeper.close().await?;
+            // What the store refuses as input was never there.
+            let failed = taken.into_iter().filter_map(Result::err).find(|error| error.invalid_field().is_none());
+            failed.map_or(Ok(()), Err)?;
+        }
+        self.remove_folders(namespace).await?;
+        self.ledger.clean(namespace);
+        Ok(())
+    }
+
+    /// Removes what stands for no instance: ZooKeeper's nodes of services, which no session takes with it.
+    #[cfg(feature = "zookeeper")]
+    async fn remove_folders(&self, namespace: &str) -> Result<(), Error> {
+        if self.scheme != "zookeeper" {
+            return Ok(());
+        }
+        let url = Url::parse(&self.url(namespace, &HandleOptions::with_ttl(self.ttl)))?;
+        let settings = registry_connect::Settings::new(url, &[])?;
+        let client = registry_connect::zookeeper_options(&settings)?.client()?;
+        match tokio::time::timeout(HandleOptions::default().operation_timeout, client.prune()).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err(Error::new(ErrorKind::Other, "prune", "an instance still stands")),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(Error::new(ErrorKind::TimedOut, "prune", "ZooKeeper does not answer")),
+        }
+    }
+
+    #[cfg(not(feature = "zookeeper"))]
+    #[allow(clippy::unused_async, reason = "as with ZooKeeper")]
+    async fn remove_folders(&self, _: &str) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn connect_to(&self, namespace: &str, options: &HandleOptions) -> Result<Handle, Error> {
         Connector::new().connect(&self.url(namespace, options)).await
     }
 
@@ -75,14 +156,43 @@ impl Deployment {
         ];
         let timings: String = timings.map(|(key, time)| format!("&{key}={}ms", millis(time))).concat();
         let Self { base, query, .. } = self;
-        format!("{base}/registry-check-{namespace}?lazy={}{timings}{query}", options.lazy)
+        let folder = if self.has_namespaces() { format!("/registry-check-{namespace}") } else { String::new() };
+        format!("{base}{folder}?lazy={}{timings}{query}", options.lazy)
     }
+
+    fn has_namespaces(&self) -> bool {
+        self.scheme != "consul"
+    }
+}
+
+/// The path that a URL without one stands for, where that is not the top of the store.
+fn default_path(url: &Url) -> String {
+    match (url.scheme(), url.path()) {
+        #[cfg(feature = "etcd")]
+        ("etcd", "" | "/") => format!("/{}", registry_connect::etcd::DEFAULT_PREFIX),
+        _ => String::new(),
+    }
+}
+
+/// The secrets that a URL has, or names the files of.
+fn secrets(url: &Url) -> Vec<String> {
+    let mut secrets: Vec<String> = url.password().map(Secret::expose).map(str::to_owned).into_iter().collect();
+    for (key, value) in url.query() {
+        let is_secret = |name: &str| OPTIONS.iter().any(|o| o.key == name && o.value == ValueKind::Secret);
+        if is_secret(key) {
+            secrets.push(value.expose().to_owned());
+        } else if key.strip_suffix("_file").is_some_and(is_secret) {
+            // A file that cannot be read is what connecting complains of.
+            secrets.extend(std::fs::read_to_string(value.expose()).map(|text| text.trim_end().to_owned()));
+        }
+    }
+    secrets
 }
 
 #[async_trait]
 impl Harness for Deployment {
     fn adapter(&self) -> &str {
-        self.base.split("://").next().unwrap_or_default()
+        &self.scheme
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -94,11 +204,26 @@ impl Harness for Deployment {
     }
 
     async fn connect(&self, request: ConnectRequest) -> Result<Box<dyn ServiceRegistry>, Error> {
-        Ok(Box::new(self.open(&request.namespace, &request.options).await?))
+        if !self.has_namespaces() && request.namespace.ends_with("-b") {
+            let refused = InvalidField::new("namespace", "is another one, and the store has none");
+            return Err(Error::from(refused).in_operation("connect"));
+        }
+        Ok(Box::new(self.open(&request).await?))
+    }
+
+    fn name_prefix(&self, namespace: &str) -> String {
+        if self.has_namespaces() { String::new() } else { format!("registry-check-{namespace}-") }
     }
 
     fn secrets(&self) -> Vec<String> {
         self.secrets.clone()
+    }
+
+    async fn finish(&self, namespace: &str) {
+        for namespace in [namespace.to_owned(), format!("{namespace}-b")] {
+            // What fails here is tried again at the end, where it is told.
+            let _ = self.clean(&namespace).await;
+        }
     }
 }
 
@@ -116,8 +241,17 @@ mod tests {
     }
 
     #[test]
-    fn stores_that_cannot_be_kept_apart_are_refused() {
-        for url in ["consul://127.0.0.1:8500", "memory://", "nothing"] {
+    fn on_consul_a_namespace_is_the_beginning_of_the_names() {
+        let deployment = Deployment::new("consul://h:8500?token=t0p", 5).unwrap();
+        let url = deployment.url("x", &HandleOptions::with_ttl(Duration::from_secs(5)));
+        assert!(url.starts_with("consul://h:8500?lazy=false&"), "{url}");
+        assert_eq!(deployment.name_prefix("x"), "registry-check-x-");
+        assert_eq!(deployment.secrets(), ["t0p"]);
+    }
+
+    #[test]
+    fn what_names_no_store_is_refused() {
+        for url in ["memory://", "nothing"] {
             assert!(Deployment::new(url, 5).is_err(), "{url}");
         }
     }

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod deployment;
+mod ledger;
 mod preflight;
 mod table;
 
@@ -14,6 +15,7 @@ use registry_conformance::{Case, CaseResult, Suite, Timing};
 
 use crate::arguments::Arguments;
 use crate::deployment::Deployment;
+use crate::preflight::Obstacle;
 
 /// How many cases run at once: they mostly wait.
 const CASES_AT_ONCE: usize = 10;
@@ -22,35 +24,62 @@ const CASES_AT_ONCE: usize = 10;
 const HEAVY: &[&str] = &["w3_after_10_000_changes_an_idle_consumer_gets_the_newest_in_one_item"];
 
 fn main() -> ExitCode {
-    match Arguments::parse(std::env::args().skip(1)).and_then(|arguments| check(&arguments)) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
-        Err(reason) => {
-            // Nothing is left to do with a standard error that is closed.
-            let _ = writeln!(std::io::stderr(), "registry-check: {reason}");
-            ExitCode::from(2)
-        }
-    }
+    let line = match Arguments::parse(std::env::args().skip(1)) {
+        Ok(arguments) => match check(&arguments) {
+            Ok(true) => return ExitCode::SUCCESS,
+            Ok(false) => return ExitCode::from(1),
+            Err(reason) => reason,
+        },
+        Err(reason) => reason,
+    };
+    // Nothing is left to do with a standard error that is closed.
+    let _ = writeln!(std::io::stderr(), "registry-check: {line}");
+    ExitCode::from(2)
 }
 
-/// Whether every case passed; the error says in one line why there was nothing to judge.
+/// Whether every case passed and nothing is left behind; the error says in one line why there was nothing to judge.
 fn check(arguments: &Arguments) -> Result<bool, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("no runtime could be built: {error}"))?;
-    let (deployment, capabilities) = runtime.block_on(async {
-        let deployment = Deployment::new(&arguments.url, arguments.ttl)?;
-        let capabilities = preflight::look(&deployment).await?;
-        Ok::<_, String>((deployment, capabilities))
-    })?;
+    let deployment = Deployment::new(&arguments.url, arguments.ttl)?;
+    let capabilities = match runtime.block_on(preflight::look(&deployment)) {
+        Ok(capabilities) => capabilities,
+        Err(obstacle) => {
+            // What the preflight got as far as to leave; an obstacle that keeps it from being removed is the one that is told.
+            runtime.block_on(deployment.clean_once());
+            if arguments.json {
+                print(&obstacle_as_json(arguments, &obstacle))?;
+            }
+            return Err(obstacle.to_string());
+        }
+    };
     let cases = registry_conformance::cases();
     let cases: Vec<Case> = cases.into_iter().filter(is_safe).filter(|case| arguments.wants(case)).collect();
     let timing = Timing::new(Duration::from_secs(arguments.ttl), 1.0);
-    let suite = Suite::with(Arc::new(deployment.with_capabilities(capabilities)), timing, cases);
+    let deployment = Arc::new(deployment.with_capabilities(capabilities));
+    let suite = Suite::with(deployment.clone(), timing, cases);
     let results = run(&suite);
+    let cleaned = runtime.block_on(deployment.clean_all());
     let report = suite.report().to_json();
-    let shown = if arguments.json { report + "\n" } else { table::render(&arguments.shown(), &results) };
-    std::io::stdout().write_all(shown.as_bytes()).map_err(|error| format!("the result cannot be printed: {error}"))?;
-    Ok(results.iter().all(|(case, result)| table::is_good(case, result)))
+    print(&if arguments.json { report + "\n" } else { table::render(&arguments.shown(), &results) })?;
+    if let Err(left) = &cleaned {
+        // Nothing is left to do with a standard error that is closed.
+        let _ = writeln!(std::io::stderr(), "registry-check: {left}");
+    }
+    Ok(cleaned.is_ok() && results.iter().all(|(case, result)| table::is_good(case, result)))
+}
+
+fn print(text: &str) -> Result<(), String> {
+    std::io::stdout().write_all(text.as_bytes()).map_err(|error| format!("the result cannot be printed: {error}"))
+}
+
+fn obstacle_as_json(arguments: &Arguments, obstacle: &Obstacle) -> String {
+    let kind = obstacle.kind.map(|kind| format!("{kind:?}"));
+    let object = serde_json::json!({
+        "url": arguments.shown(),
+        "obstacle": { "step": obstacle.step, "kind": kind, "text": obstacle.to_string() },
+    });
+    format!("{object:#}\n")
 }
 
 /// Needs no hook, hence no fault, and is no load.

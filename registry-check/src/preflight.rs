@@ -1,42 +1,62 @@
 //! One registration before the cases: what keeps all of them from working is told once, in one line.
 
+use std::fmt;
+
+use registry_conformance::{ConnectRequest, Harness as _};
 use registry_connect::{Error, ErrorKind, Info, Registry as _, Resolver as _};
 use registry_core::HandleOptions;
 use registry_core::store::Capabilities;
 
 use crate::deployment::Deployment;
 
+/// Why there is nothing to judge.
+#[derive(Debug)]
+pub(crate) struct Obstacle {
+    /// What could not be done, in one word.
+    pub(crate) step: &'static str,
+    /// The kind of the error; none when there was no error, but nothing to be found either.
+    pub(crate) kind: Option<ErrorKind>,
+    text: String,
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 /// Registers, finds and withdraws one instance.
 ///
 /// # Errors
 /// One line: what does not work, and what to do about it.
-pub(crate) async fn look(deployment: &Deployment) -> Result<Capabilities, String> {
+pub(crate) async fn look(deployment: &Deployment) -> Result<Capabilities, Obstacle> {
     let namespace = format!("preflight-{}", std::process::id());
-    let handle = deployment
-        .open(&namespace, &HandleOptions::with_ttl(deployment.ttl()))
-        .await
-        .map_err(|e| say("connect", &e))?;
-    let info = Info::builder("preflight").address("10.1.0.0:8888").build().map_err(|e| e.to_string())?;
+    let request = ConnectRequest::new(&namespace, HandleOptions::with_ttl(deployment.ttl()));
+    let handle = deployment.open(&request).await.map_err(|e| say("connect", &e))?;
+    let service = format!("{}preflight", deployment.name_prefix(&namespace));
+    let info = Info::builder(service.as_str()).address("10.1.0.0:8888").build();
+    let info = info.map_err(|invalid| say("register", &invalid.into()))?;
     handle.register(&info).await.map_err(|e| say("register", &e))?;
     let found = handle.resolve(info.service()).await.map_err(|e| say("resolve", &e))?;
     if found.instances().len() != 1 {
         let seen = found.instances().len();
-        return Err(format!(
+        let text = format!(
             "what was registered cannot be found: {seen} instances instead of one; may these credentials read?"
-        ));
+        );
+        return Err(Obstacle { step: "resolve", kind: None, text });
     }
     handle.deregister(&info).await.map_err(|e| say("deregister", &e))?;
+    let capabilities = handle.inner.capabilities();
     handle.close().await.map_err(|e| say("close", &e))?;
-    Ok(handle.capabilities())
+    Ok(capabilities)
 }
 
-fn say(step: &str, error: &Error) -> String {
-    let advice = match (error.kind(), step) {
-        (ErrorKind::Denied, "connect") => "check user, password and token",
-        (ErrorKind::Denied, _) => "the credentials lack a permission below the path of the URL",
-        (ErrorKind::Unreachable | ErrorKind::TimedOut, _) => "is the server there, and does the network lead to it?",
-        (ErrorKind::InvalidInput, _) => "mend the URL",
-        _ => "this is neither permission nor network",
+fn say(step: &'static str, error: &Error) -> Obstacle {
+    let advice = match error.kind() {
+        ErrorKind::Unreachable | ErrorKind::TimedOut => " (is the server there, and does the network lead to it?)",
+        // The adapters say what to do about the others.
+        _ => "",
     };
-    format!("cannot {step}: {error} ({advice})").replace('\n', " ")
+    let text = format!("cannot {step}: {error}{advice}").replace('\n', " ");
+    Obstacle { step, kind: Some(error.kind()), text }
 }

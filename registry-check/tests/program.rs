@@ -33,12 +33,20 @@ fn the_report_is_json_that_names_each_case() {
 
 #[test]
 fn what_cannot_be_judged_is_one_line_and_exit_code_2() {
-    for (url, said) in
-        [("memory://", "give it one"), ("mysql://h", "mysql"), ("consul://h", "Consul keeps no namespaces")]
-    {
+    for (url, said) in [("memory://", "give it one"), ("mysql://h", "mysql"), ("--ttl", "wants a value")] {
         let output = check(&[url]);
         let shown = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{url}: {shown}");
         assert!(output.stdout.is_empty() && shown.lines().count() == 1 && shown.contains(said), "{url}: {shown}");
     }
+}
+
+#[test]
+fn with_json_an_obstacle_is_json_and_the_same_line() {
+    let output = check(&["--json", "mysql://h"]);
+    assert_eq!(output.status.code(), Some(2));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["obstacle"]["step"], &report["obstacle"]["kind"]), (&"connect".into(), &"InvalidInput".into()));
+    let said = report["obstacle"]["text"].as_str().unwrap().to_owned();
+    assert_eq!(text(&output.stderr).trim_end(), format!("registry-check: {said}"));
 }

@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::harness::{ConnectRequest, Credentials, HandleId, Harness};
 use crate::hooks::{HookError, Hooks};
 use crate::timing::Timing;
+use crate::waits::{Wait, Waits};
 
 /// What a case works with: handles, names that nobody else uses, the clock, and the hooks.
 pub struct Context {
@@ -28,6 +29,7 @@ pub struct Context {
     services: Cell<u32>,
     addresses: Cell<u16>,
     notes: RefCell<Vec<(Duration, String)>>,
+    waits: Waits,
 }
 
 /// One handle of a case: an owner.
@@ -73,6 +75,7 @@ impl Context {
             services: Cell::new(0),
             addresses: Cell::new(0),
             notes: RefCell::default(),
+            waits: Waits::default(),
         }
     }
 
@@ -144,7 +147,7 @@ impl Context {
     /// The request for the next handle.
     pub fn request(&self) -> ConnectRequest {
         let id = HandleId(self.handles.replace(self.handles.get() + 1));
-        ConnectRequest::new(&self.namespace, id, self.timing.options())
+        ConnectRequest::of(&self.namespace, id, self.timing.options())
     }
 
     /// The request for the next handle, on another namespace than this case's.
@@ -160,7 +163,8 @@ impl Context {
     /// A service name that no other call returned.
     pub fn service(&self) -> ServiceName {
         let number = self.services.replace(self.services.get() + 1);
-        ServiceName::new(format!("service-{number}"))
+        let prefix = self.harness.name_prefix(&self.namespace);
+        ServiceName::new(format!("{prefix}service-{number}"))
             .expect("invariant: letters, digits and a hyphen are a service name")
     }
 
@@ -229,7 +233,10 @@ impl Context {
         let mut seen = "no answer".to_owned();
         loop {
             match tokio::time::timeout_at(deadline, look()).await {
-                Ok(Ok(value)) => return Ok(value),
+                Ok(Ok(value)) => {
+                    self.waits.add(what, within, self.elapsed().saturating_sub(began));
+                    return Ok(value);
+                }
                 Ok(Err(other)) => seen = other,
                 Err(_) => {}
             }
@@ -292,16 +299,36 @@ impl Context {
     /// # Errors
     /// A broken promise, when there is none `within` this time, or the watch ended.
     pub async fn next(&self, watch: &mut Watch, within: Duration, what: &str) -> Result<Change, Failure> {
-        let began = self.elapsed().as_secs_f64();
+        let began = self.elapsed();
         let seen = match tokio::time::timeout(within, watch.next()).await {
             Ok(Some(change)) => {
+                self.waits.add(what, within, self.elapsed().saturating_sub(began));
                 self.note(format_args!("the watch yields {}", addresses(&change.snapshot)));
                 return Ok(change);
             }
             Ok(None) => "the watch ended".to_owned(),
             Err(_) => format!("nothing new; the newest snapshot is {}", addresses(&watch.latest())),
         };
+        let began = began.as_secs_f64();
         Err(Failure::broken(format!("expected within {within:?} from {began:.3} s on: {what}; seen: {seen}")))
+    }
+
+    /// Lets a future end, whatever it returns.
+    ///
+    /// # Errors
+    /// A broken promise, when it does not end within `limit`.
+    pub async fn within<T>(&self, limit: Duration, what: &str, future: impl Future<Output = T>) -> Result<T, Failure> {
+        let began = self.elapsed();
+        let Ok(value) = tokio::time::timeout(limit, future).await else {
+            return Err(Failure::broken(format!("expected within {limit:?}: {what}; seen: it still runs")));
+        };
+        self.waits.add(what, limit, self.elapsed().saturating_sub(began));
+        Ok(value)
+    }
+
+    /// The waits so far, the worst first.
+    pub(crate) fn waits(&self) -> Vec<Wait> {
+        self.waits.taken()
     }
 
     pub(crate) fn timeline(&self) -> String {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use registry_core::store::Capabilities;
 use registry_core::{Error, HandleOptions, ServiceRegistry};
 
-use crate::hooks::Hooks;
+use crate::hooks::{HookError, Hooks};
 
 /// Connects the suite with an adapter. Four methods are needed; the others have answers that fit most stores.
 #[async_trait]
@@ -44,9 +44,31 @@ pub trait Harness: Send + Sync + 'static {
         self.virtual_time()
     }
 
+    /// What the names of services begin with in this namespace, on a store where a namespace is no part of its own: letters, digits and `-`. Nothing by
+    /// default.
+    fn name_prefix(&self, namespace: &str) -> String {
+        let _ = namespace;
+        String::new()
+    }
+
+    /// The store's version, as the report shows it. Asked for once, after the last case. `None` by default.
+    fn server_version(&self) -> Option<String> {
+        None
+    }
+
     /// Texts that must never be shown (X2): the passwords and tokens that [`connect`](Self::connect) uses.
     fn secrets(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Makes ready what a namespace needs before its case begins, such as a server of its own: what is done here does not count as the case's
+    /// time. Called on the case's runtime, before [`connect`](Self::connect) and the hooks; the default does nothing.
+    ///
+    /// # Errors
+    /// When it cannot be had; the case fails with this reason.
+    async fn prepare(&self, namespace: &str) -> Result<(), HookError> {
+        let _ = namespace;
+        Ok(())
     }
 
     /// Ends what the harness holds for a namespace, after the last handle was dropped. Tasks that are alive a second later fail the case.
@@ -84,7 +106,12 @@ pub enum Credentials {
 }
 
 impl ConnectRequest {
-    pub(crate) fn new(namespace: &str, handle: HandleId, options: HandleOptions) -> Self {
+    /// The first handle of a namespace, with good credentials: for a harness that opens handles of its own.
+    pub fn new(namespace: &str, options: HandleOptions) -> Self {
+        Self::of(namespace, HandleId(0), options)
+    }
+
+    pub(crate) fn of(namespace: &str, handle: HandleId, options: HandleOptions) -> Self {
         Self { namespace: namespace.to_owned(), handle, options, credentials: Credentials::Good }
     }
 }

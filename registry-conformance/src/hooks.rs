@@ -45,6 +45,8 @@ pub enum Hook {
     DenyEntry,
     /// [`Credentials::Bad`](crate::Credentials::Bad)
     BadCredentials,
+    /// [`Hooks::mend_credentials`], together with [`Hook::BadCredentials`]
+    MendCredentials,
     /// [`Hooks::watches`]
     CountWatches,
     /// [`Hooks::sessions`]
@@ -79,6 +81,7 @@ impl fmt::Display for Hook {
             Self::Deny => "deny",
             Self::DenyEntry => "deny_entry",
             Self::BadCredentials => "bad_credentials",
+            Self::MendCredentials => "mend_credentials",
             Self::CountWatches => "count_watches",
             Self::CountSessions => "count_sessions",
             Self::CountRequests => "count_requests",
@@ -231,6 +234,13 @@ pub trait Hooks: Send + Sync {
     async fn allow_entry(&self, info: &Info) -> Result<(), HookError> {
         let _ = info;
         missing(Hook::DenyEntry)
+    }
+
+    /// From now on the store accepts the credentials of a handle that was opened with [`Credentials::Bad`](crate::Credentials::Bad): their file says
+    /// something else, or the store knows them.
+    async fn mend_credentials(&self, handle: HandleId) -> Result<(), HookError> {
+        let _ = handle;
+        missing(Hook::MendCredentials)
     }
 
     /// How many watches the store holds for this namespace.

@@ -16,6 +16,7 @@ mod runner;
 mod selection;
 mod suite;
 mod timing;
+mod waits;
 
 pub use self::case::{Case, Clock, Level, Run};
 pub use self::clause::Clause;
@@ -27,6 +28,7 @@ pub use self::report::{REPORT_VARIABLE, Report};
 pub use self::runner::{CaseResult, Verdict};
 pub use self::suite::{SEED_VARIABLE, Suite, main, run_case};
 pub use self::timing::{TIMING_VARIABLE, Timing};
+pub use self::waits::Wait;
 
 /// Every case of the suite, in the order of the contract.
 pub fn cases() -> Vec<Case> {

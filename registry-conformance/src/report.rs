@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use registry_core::store::{Capabilities, Support};
 use serde::Serialize;
@@ -12,6 +12,7 @@ use crate::harness::Harness;
 use crate::hooks::Hook;
 use crate::runner::{CaseResult, Verdict};
 use crate::timing::Timing;
+use crate::waits::Wait;
 
 /// The environment variable that says where the report is written, as JSON.
 pub const REPORT_VARIABLE: &str = "REGISTRY_CONFORMANCE_REPORT";
@@ -22,6 +23,9 @@ pub struct Report {
     adapter: String,
     contract: String,
     suite: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<String>,
+    at: String,
     ttl_ms: u128,
     scale: f64,
     run: String,
@@ -49,6 +53,8 @@ struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
     took_ms: u128,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    waits: Vec<Wait>,
 }
 
 /// Collects results while cases run on several threads.
@@ -73,6 +79,7 @@ impl Collector {
             outcome,
             text,
             took_ms: result.took.as_millis(),
+            waits: result.waits.clone(),
         };
         self.lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(line);
     }
@@ -97,6 +104,8 @@ impl Collector {
             adapter: harness.adapter().to_owned(),
             contract: format!("{:016x}", fingerprint(registry_core::contract::TEXT)),
             suite: env!("CARGO_PKG_VERSION"),
+            server: harness.server_version(),
+            at: date(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()),
             ttl_ms: timing.ttl().as_millis(),
             scale: timing.scale(),
             run: format!("{seed:x}"),
@@ -112,6 +121,24 @@ impl Report {
     /// The report as JSON.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("invariant: the report has string keys only")
+    }
+
+    /// The use of the bounded waits as a share of their limits, the worst first: a line for each wait, or for the worst one alone.
+    pub fn waits_as_text(&self, all: bool) -> String {
+        let mut waits: Vec<(&Wait, &str)> =
+            self.cases.iter().flat_map(|line| line.waits.iter().map(|wait| (wait, line.name))).collect();
+        waits.sort_by_key(|(wait, _)| std::cmp::Reverse(wait.percent));
+        let shown = if all { waits.len() } else { 1 };
+        let line = |(wait, case): &(&Wait, &str)| {
+            let Wait { what, limit_ms, used_ms, percent } = wait;
+            format!("{percent:>3} % of {limit_ms} ms ({used_ms} ms): {what}, in {case}\n")
+        };
+        let lines: String = waits.iter().take(shown).map(line).collect();
+        match waits.len() {
+            0 => String::new(),
+            count if all => format!("the use of {count} waits, the worst first:\n{lines}"),
+            count => format!("the worst use of {count} waits (--waits shows all): {lines}"),
+        }
     }
 
     /// How long all cases took together.
@@ -143,4 +170,27 @@ fn not_offered(capabilities: &Capabilities) -> BTreeMap<&'static str, &'static s
 /// Tells two versions of the contract's text apart (FNV-1a).
 fn fingerprint(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The day of a Unix time, as `2025-01-31` (Gregorian, UTC).
+fn date(seconds: u64) -> String {
+    // Days since 0000-03-01, in eras of 400 years of 146,097 days; a year that begins in March has its odd day at its end.
+    let days = seconds / 86_400 + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let (day, month) = (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    format!("{:04}-{month:02}-{day:02}", era * 400 + year + u64::from(month <= 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::date;
+
+    #[test]
+    fn a_unix_time_has_its_day() {
+        let days = [0, 951_782_400, 951_868_800, 1_735_689_599, 1_735_689_600, 4_102_444_800].map(date);
+        assert_eq!(days, ["1970-01-01", "2000-02-29", "2000-03-01", "2024-12-31", "2025-01-01", "2100-01-01"]);
+    }
 }

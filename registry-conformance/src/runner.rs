@@ -15,6 +15,7 @@ use crate::harness::Harness;
 use crate::log::Told;
 use crate::suite::SEED_VARIABLE;
 use crate::timing::{TIMING_VARIABLE, Timing};
+use crate::waits::Wait;
 
 /// What became of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub struct CaseResult {
     pub verdict: Verdict,
     /// Real time.
     pub took: Duration,
+    /// What each of its bounded waits used at worst, the worst first. Of a case that passed only.
+    pub waits: Vec<Wait>,
 }
 
 /// One run of one case.
@@ -52,39 +55,62 @@ pub(crate) struct Attempt {
 
 /// How a case ended, before it is put into words.
 enum End {
-    Passed,
+    Passed(Vec<Wait>),
     Failed { failure: Failure, timeline: String },
     Stopped { timeline: String },
     LeftTasks(usize),
 }
 
+/// What the thread of a case says.
+enum Said {
+    /// What the case needs is ready: its time begins.
+    Ready,
+    /// It is over.
+    Over((Verdict, Vec<Wait>)),
+}
+
+/// How long a harness may take to make ready what a case needs.
+const PREPARES: Duration = Duration::from_secs(180);
 /// After a case every task of its runtime has ended within this time (R9).
 const TASKS_END: Duration = Duration::from_secs(1);
 
 impl Attempt {
     /// Runs the case on a thread of its own. A thread that never ends is left behind: nothing in Rust can stop it.
-    pub(crate) fn run(self) -> Verdict {
+    pub(crate) fn run(self) -> (Verdict, Vec<Wait>) {
         let limit = self.real_limit();
         let told = Told::default();
         let explain = self.explainer(told.clone());
-        let (done, ended) = mpsc::channel();
+        let (says, heard) = mpsc::channel();
         let thread = std::thread::Builder::new().name(self.case.name().to_owned()).spawn(move || {
             // The receiver is gone when the case came too late.
-            let _ = done.send(self.on_this_thread(&told));
+            let _ = says.send(Said::Over(self.on_this_thread(&told, &says)));
         });
         if let Err(error) = thread {
-            return explain(false, &format!("no thread could be started: {error}"), "");
+            return (explain(false, &format!("no thread could be started: {error}"), ""), Vec::new());
         }
-        match ended.recv_timeout(limit) {
-            Ok(verdict) => verdict,
-            Err(_) => explain(false, &format!("the case hangs: it did not end within {limit:?} of real time"), ""),
+        let explain_late = |why: String| (explain(false, &why, ""), Vec::new());
+        match heard.recv_timeout(PREPARES) {
+            Ok(Said::Over(judged)) => return judged,
+            Ok(Said::Ready) => {}
+            Err(_) => return explain_late(format!("the harness does not make the case ready within {PREPARES:?}")),
+        }
+        match heard.recv_timeout(limit) {
+            Ok(Said::Over(judged)) => judged,
+            Ok(Said::Ready) | Err(_) => {
+                explain_late(format!("the case hangs: it did not end within {limit:?} of real time"))
+            }
         }
     }
 
-    fn on_this_thread(&self, told: &Told) -> Verdict {
+    fn on_this_thread(&self, told: &Told, says: &mpsc::Sender<Said>) -> (Verdict, Vec<Wait>) {
+        let mut waits = Vec::new();
+        (self.judged(told, &mut waits, says), waits)
+    }
+
+    fn judged(&self, told: &Told, waits: &mut Vec<Wait>, says: &mpsc::Sender<Said>) -> Verdict {
         let explain = self.explainer(told.clone());
         // Jitter and tokens are drawn from this thread's generator.
-        fastrand::seed(self.case.name().bytes().fold(self.seed, |seed, byte| seed.rotate_left(5) ^ u64::from(byte)));
+        fastrand::seed(seed_of(self.seed, self.case.name()));
         let _listening = told.listen();
         let runtime = Builder::new_current_thread().enable_all().start_paused(self.is_virtual()).build();
         let runtime = match runtime {
@@ -92,7 +118,7 @@ impl Attempt {
             Err(error) => return explain(false, &format!("no runtime could be built: {error}"), ""),
         };
         record_panics();
-        let end = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(self.carry_out())));
+        let end = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(self.carry_out(says))));
         let shut_down = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.shutdown_timeout(TASKS_END)));
         let panics = recorded_panics();
         match end {
@@ -102,7 +128,10 @@ impl Attempt {
             }
             _ if !panics.is_empty() || shut_down.is_err() => explain(false, &panics.join("\n"), ""),
             Err(_) => explain(false, "the case panicked", ""),
-            Ok(End::Passed) => Verdict::Passed,
+            Ok(End::Passed(used)) => {
+                *waits = used;
+                Verdict::Passed
+            }
             Ok(End::Failed { failure, timeline }) => explain(false, &failure.to_string(), &timeline),
             Ok(End::Stopped { timeline }) => {
                 let limit = self.case.limit(&self.timing);
@@ -116,17 +145,24 @@ impl Attempt {
         }
     }
 
-    async fn carry_out(&self) -> End {
+    async fn carry_out(&self, says: &mpsc::Sender<Said>) -> End {
+        let ready = self.harness.prepare(&self.namespace).await;
+        // The receiver is gone when this came too late.
+        let _ = says.send(Said::Ready);
+        if let Err(error) = ready {
+            self.harness.finish(&self.namespace).await;
+            return End::Failed { failure: error.into(), timeline: String::new() };
+        }
         let context = Context::new(self.harness.clone(), &self.namespace, self.timing.clone());
         let end = match tokio::time::timeout(self.case.limit(&self.timing), self.case.run(&context)).await {
-            Ok(Ok(())) => End::Passed,
+            Ok(Ok(())) => End::Passed(context.waits()),
             Ok(Err(failure)) => End::Failed { failure, timeline: context.timeline() },
             Err(_) => End::Stopped { timeline: context.timeline() },
         };
         drop(context);
         self.harness.finish(&self.namespace).await;
         match (end, tasks_left().await) {
-            (End::Passed, left) if left > 0 => End::LeftTasks(left),
+            (End::Passed(_), left) if left > 0 => End::LeftTasks(left),
             (end, _) => end,
         }
     }
@@ -162,6 +198,12 @@ impl Attempt {
             Verdict::Failed { assertion, text: secrets.iter().filter(|secret| !secret.is_empty()).fold(text, hide) }
         }
     }
+}
+
+/// What the choices of a case follow from: those of two cases differ, tokens of owners included, so that cases on one store are strangers to each other.
+/// Those of one case repeat with the seed; its namespace does not.
+fn seed_of(seed: u64, case: &str) -> u64 {
+    case.bytes().fold(seed, |seed, byte| (seed ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3).rotate_left(17))
 }
 
 /// How many tasks of this runtime do not end in time.
@@ -208,4 +250,21 @@ fn record_panics() {
 
 fn recorded_panics() -> Vec<String> {
     PANICS.take().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_cases_draw_the_same_tokens() {
+        let cases = crate::cases::all();
+        let draw = |seed, case: &Case| fastrand::Rng::with_seed(seed_of(seed, case.name())).u64(..);
+        for seed in [0, 7, u64::MAX] {
+            let drawn: BTreeSet<u64> = cases.iter().map(|case| draw(seed, case)).collect();
+            assert_eq!(drawn.len(), cases.len(), "seed {seed}");
+        }
+    }
 }

@@ -8,10 +8,11 @@ use crate::clause::Clause;
 pub(crate) struct Selection {
     clauses: Vec<String>,
     levels: Vec<Level>,
+    waits: bool,
 }
 
 impl Selection {
-    /// Takes `--clause R6,W2` and `--level core` out of a command line, each as often as wanted; the rest is returned.
+    /// Takes `--clause R6,W2` and `--level core`, each as often as wanted, and `--waits` out of a command line; the rest is returned.
     ///
     /// # Errors
     /// A clause or level that does not exist, or none after the option.
@@ -23,6 +24,10 @@ impl Selection {
                 Some((option, value)) => (option.to_owned(), Some(value.to_owned())),
                 None => (argument.clone(), None),
             };
+            if argument == "--waits" {
+                selection.waits = true;
+                continue;
+            }
             if option != "--clause" && option != "--level" {
                 rest.push(argument);
                 continue;
@@ -40,6 +45,11 @@ impl Selection {
         let cited = |wanted: &String| case.clauses().iter().any(|clause| clause.0 == wanted);
         (self.clauses.is_empty() || self.clauses.iter().any(cited))
             && (self.levels.is_empty() || self.levels.contains(&case.level()))
+    }
+
+    /// Whether every wait is shown, and not the worst alone.
+    pub(crate) fn shows_waits(&self) -> bool {
+        self.waits
     }
 
     fn add(&mut self, option: &str, value: &str) -> Result<(), String> {
@@ -70,7 +80,8 @@ mod tests {
 
     #[test]
     fn clauses_and_levels_choose_and_the_rest_is_left() {
-        let (selection, rest) = parsed("program --clause r6,W2 takeover --level=core --exact").unwrap();
+        let (selection, rest) = parsed("program --clause r6,W2 takeover --waits --level=core --exact").unwrap();
+        assert!(selection.shows_waits());
         assert_eq!(rest, ["program", "takeover", "--exact"]);
         let chosen: Vec<Case> = cases::all().into_iter().filter(|case| selection.has(case)).collect();
         assert!(chosen.iter().any(|case| case.name().starts_with("r6_")));

@@ -17,10 +17,12 @@ use crate::report::{Collector, REPORT_VARIABLE, Report};
 use crate::runner::{Attempt, CaseResult, Verdict};
 use crate::selection::Selection;
 use crate::timing::Timing;
+use crate::waits::Wait;
 
 /// Runs the suite on an adapter as the main function of a test with `harness = false`, and ends the process.
 ///
-/// Takes the arguments of `cargo test` (a part of a name, `--exact`, `--list`, `--test-threads`, …), and `--clause R6,W2` and `--level core`.
+/// Takes the arguments of `cargo test` (a part of a name, `--exact`, `--list`, `--test-threads`, …), `--clause R6,W2`, `--level core`, and `--waits`
+/// for a line for each wait.
 pub fn main(harness: impl Harness) -> ! {
     match run_with_arguments(harness, std::env::args()) {
         Ok(conclusion) => conclusion.exit(),
@@ -41,7 +43,12 @@ fn run_with_arguments(harness: impl Harness, line: impl Iterator<Item = String>)
     }
     let mut suite = Suite::new(Arc::new(harness))?;
     suite.cases.retain(|case| selection.has(case));
-    suite.run(&arguments)
+    let conclusion = suite.run(&arguments)?;
+    if !arguments.list {
+        // A closed standard output is no reason not to test.
+        let _ = write!(std::io::stdout(), "{}", suite.report().waits_as_text(selection.shows_waits()));
+    }
+    Ok(conclusion)
 }
 
 /// The environment variable that makes the random choices of a run again: the hexadecimal number that a failure shows.
@@ -158,6 +165,17 @@ impl Suite {
         collector.report(&**harness, timing, *seed, offered)
     }
 
+    /// The report that a run of all cases would make on a correct adapter, without running any: what applies, and why something does not.
+    pub fn plan(&self) -> Report {
+        let Shared { harness, timing, seed, offered, .. } = &*self.shared;
+        let planned = Collector::default();
+        for case in &self.cases {
+            let verdict = self.shared.reason_not_to_run(case).map_or(Verdict::Passed, Verdict::NotApplicable);
+            planned.add(case, &CaseResult { verdict, took: Duration::ZERO, waits: Vec::new() });
+        }
+        planned.report(&**harness, timing, *seed, offered)
+    }
+
     /// How long these cases take when they run one after the other, in real time.
     pub fn expected_duration(&self, mut chosen: impl FnMut(&Case) -> bool) -> Duration {
         let shared = &self.shared;
@@ -199,13 +217,16 @@ impl Suite {
 impl Shared {
     fn run(&self, case: Case) -> CaseResult {
         let began = Instant::now();
-        let verdict = self.reason_not_to_run(&case).map_or_else(|| self.attempt(case), Verdict::NotApplicable);
-        let result = CaseResult { verdict, took: began.elapsed() };
+        let (verdict, waits) = match self.reason_not_to_run(&case) {
+            Some(reason) => (Verdict::NotApplicable(reason), Vec::new()),
+            None => self.attempt(case),
+        };
+        let result = CaseResult { verdict, took: began.elapsed(), waits };
         self.collector.add(&case, &result);
         result
     }
 
-    fn attempt(&self, case: Case) -> Verdict {
+    fn attempt(&self, case: Case) -> (Verdict, Vec<Wait>) {
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
         let attempt = Attempt {
             harness: self.harness.clone(),

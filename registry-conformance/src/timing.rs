@@ -90,6 +90,16 @@ impl Timing {
         self.operation() + self.allow(Duration::from_millis(500))
     }
 
+    /// The operation timeout of an owner whose calls are to run into it: short, so that the margin of [`hurry_ends`](Self::hurry_ends) counts.
+    pub fn hurry(&self) -> Duration {
+        self.allow(Duration::from_secs(1))
+    }
+
+    /// [`hurry`](Self::hurry) and the same margin for the machine as elsewhere.
+    pub fn hurry_ends(&self) -> Duration {
+        self.hurry() + self.allow(Duration::from_millis(500))
+    }
+
     /// Within what time a change that nothing hinders is seen by a watcher.
     pub fn prompt(&self) -> Duration {
         self.allow(Duration::from_secs(2))

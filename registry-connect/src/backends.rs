@@ -11,6 +11,9 @@ mod memory;
 #[cfg(feature = "zookeeper")]
 mod zookeeper;
 
+#[cfg(feature = "zookeeper")]
+pub use self::zookeeper::options as zookeeper_options;
+
 /// The backends that are compiled in.
 pub(crate) fn compiled_in() -> Vec<Backend> {
     vec![

@@ -28,6 +28,8 @@ pub use registry_memory as memory;
 #[cfg(feature = "zookeeper")]
 pub use registry_zookeeper as zookeeper;
 
+#[cfg(feature = "zookeeper")]
+pub use self::backends::zookeeper_options;
 pub use self::connector::{Backend, Connector, Opening};
 pub use self::options::{OPTIONS, UrlOption, ValueKind};
 pub use self::settings::Settings;

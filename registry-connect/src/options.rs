@@ -71,7 +71,6 @@ const fn every(key: &'static str, value: ValueKind, default: &'static str, meani
     UrlOption { key, value, default, meaning, schemes: &[] }
 }
 
-const ETCD: &[&str] = &["etcd"];
 const WITH_USERS: &[&str] = &["etcd", "zookeeper"];
 const CONSUL: &[&str] = &["consul"];
 const TLS: &[&str] = &["etcd", "consul"];
@@ -119,7 +118,7 @@ pub const OPTIONS: &[UrlOption] = &[
     only(TLS, "ca", ValueKind::Pem, "the system's", "the authorities that may sign the server's certificate"),
     only(TLS, "cert", ValueKind::Pem, "none", "our certificate, for mutual TLS; goes with `key`"),
     only(TLS, "key", ValueKind::Pem, "none", "the private key of our certificate"),
-    only(ETCD, "server_name", ValueKind::Text, "the host", "the name that the server's certificate must bear"),
+    only(TLS, "server_name", ValueKind::Text, "the host", "the name that the server's certificate must bear"),
     only(CONSUL, "dc", ValueKind::Text, "the agent's", "the datacenter in which services are looked for"),
     only(
         CONSUL,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use registry_core::{Error, HandleOptions, Material, Secret};
+use registry_core::{Error, HandleOptions, Material, Secret, Tls};
 
 use crate::options::{OPTIONS, UrlOption, ValueKind, duration, flag};
 use crate::suggest::suggest;
@@ -82,16 +82,23 @@ impl Settings {
         Ok(options)
     }
 
-    /// Whether the connection is TLS, by the option `tls` and by whether options of it are `configured`: it is never left out by mistake.
+    /// The TLS of the keys `ca`, `cert`, `key` and `server_name`; `None` for plaintext, which it is when there is none of them and `tls` does not ask
+    /// for it. Whether they go together is the adapter's to check.
     ///
     /// # Errors
-    /// `InvalidInput` on `tls` when it says no and another option wants it.
-    pub fn tls_is_wanted(&self, configured: bool) -> Result<bool, Error> {
+    /// `InvalidInput` on `tls` when it says no and another of these keys is there.
+    pub fn tls(&self) -> Result<Option<Tls>, Error> {
+        let mut tls = Tls::new();
+        tls.ca = self.material("ca").cloned();
+        tls.certificate = self.material("cert").cloned();
+        tls.key = self.material("key").cloned();
+        tls.server_name = self.text("server_name").map(str::to_owned);
+        let configured = tls != Tls::new();
         match self.flag("tls") {
             Some(false) if configured => {
                 Err(refused("tls", "is `false`, but there is a key that wants it: leave out one of them"))
             }
-            said => Ok(said.unwrap_or(configured)),
+            said => Ok(said.unwrap_or(configured).then_some(tls)),
         }
     }
 

@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use registry_core::store::StoreError;
-use registry_core::{Address, ErrorKind, InvalidField, Material, Secret};
+use registry_core::{Address, ErrorKind, InvalidField, Material, Secret, Tls, TlsTexts};
 
 use crate::check::Check;
-use crate::options::{Consistency, Options, Tls};
+use crate::options::{Consistency, Options};
 
 /// The port of Consul's HTTP interface.
 const DEFAULT_PORT: u16 = 8500;
@@ -17,8 +17,12 @@ const DEFAULT_TLS_PORT: u16 = 8501;
 /// The checked part of [`Options`].
 #[derive(Debug)]
 pub(crate) struct Config {
-    /// The URL that all paths are appended to, without a slash at its end.
+    /// The agent's URL, without a slash at its end.
     pub(crate) base: String,
+    /// The URL that all paths are appended to: the same, with the name that the certificate must bear where the caller gave one.
+    pub(crate) requests: String,
+    /// The host that is dialled, without brackets.
+    pub(crate) host: String,
     /// Where the agent is dialled.
     pub(crate) host_and_port: String,
     pub(crate) datacenter: Option<String>,
@@ -42,18 +46,18 @@ pub(crate) struct Credentials {
     pub(crate) tls: Option<TlsTexts>,
 }
 
-/// The PEM texts of TLS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TlsTexts {
-    pub(crate) ca: Option<Secret>,
-    pub(crate) identity: Option<(Secret, Secret)>,
-}
-
 impl Config {
     pub(crate) fn new(options: &Options) -> Result<Self, InvalidField> {
         let (base, host_and_port, tls) = base(&options.address, options.tls.as_ref())?;
+        let (host, port) = host_and_port.rsplit_once(':').unwrap_or((&host_and_port, ""));
+        let requests = match tls.as_ref().and_then(|tls| tls.server_name.as_ref()) {
+            Some(name) => base.replacen(&host_and_port, &format!("{name}:{port}"), 1),
+            None => base.clone(),
+        };
         Ok(Self {
             base,
+            requests,
+            host: host.trim_matches(['[', ']']).to_owned(),
             host_and_port,
             datacenter: options.datacenter.clone(),
             consistency: options.consistency,
@@ -71,14 +75,13 @@ impl Config {
     /// Token and certificates as they are now. Files are small and local, so they are read in place.
     pub(crate) fn credentials(&self) -> Result<Credentials, StoreError> {
         let token = self.token.as_ref().map(token).transpose()?;
-        let tls = self.tls.as_ref().map(TlsTexts::read).transpose()?;
+        let tls = self.tls.as_ref().map(Tls::read).transpose()?;
         Ok(Credentials { token, tls })
     }
 
     /// Whether anything could have changed since the last look.
     pub(crate) fn has_files(&self) -> bool {
-        let tls = self.tls.iter().flat_map(|tls| [&tls.ca, &tls.certificate, &tls.key]).flatten();
-        self.token.iter().chain(tls).any(|material| matches!(material, Material::File(_)))
+        self.token.as_ref().is_some_and(Material::is_file) || self.tls.as_ref().is_some_and(Tls::has_files)
     }
 
     /// Whether Consul knows us by a token.
@@ -99,20 +102,6 @@ impl Config {
     /// Whether there is TLS, and then whether we show a certificate.
     pub(crate) fn tls_with_identity(&self) -> Option<bool> {
         self.tls.as_ref().map(|tls| tls.certificate.is_some())
-    }
-}
-
-impl TlsTexts {
-    fn read(tls: &Tls) -> Result<Self, StoreError> {
-        let ca = tls.ca.as_ref().map(|ca| pem(ca, "CA certificate", "CERTIFICATE-----")).transpose()?;
-        let identity = match (&tls.certificate, &tls.key) {
-            (Some(certificate), Some(key)) => Some((
-                pem(certificate, "client certificate", "CERTIFICATE-----")?,
-                pem(key, "client key", "PRIVATE KEY-----")?,
-            )),
-            _ => None,
-        };
-        Ok(Self { ca, identity })
     }
 }
 
@@ -147,7 +136,7 @@ fn base(text: &str, tls: Option<&Tls>) -> Result<(String, String, Option<Tls>), 
 }
 
 fn token(material: &Material) -> Result<Secret, StoreError> {
-    let text = read(material, "ACL token")?;
+    let text = material.read_as("ACL token")?;
     let trimmed = text.expose().trim();
     let refuse = |why: &str| Err(StoreError::new(ErrorKind::Misconfigured, format!("the ACL token {why}")));
     if trimmed.is_empty() {
@@ -157,27 +146,6 @@ fn token(material: &Material) -> Result<Secret, StoreError> {
         return refuse("has spaces, or characters that no token has");
     }
     Ok(Secret::new(trimmed))
-}
-
-fn pem(material: &Material, what: &str, mark: &str) -> Result<Secret, StoreError> {
-    let text = read(material, what)?;
-    if text.expose().contains(mark) {
-        return Ok(text);
-    }
-    let place = match material {
-        Material::File(path) => format!(" in {}", path.display()),
-        Material::Inline(_) => String::new(),
-    };
-    Err(StoreError::new(
-        ErrorKind::Misconfigured,
-        format!("the {what}{place} is no PEM: give a text with a `-----BEGIN … {mark}` line"),
-    ))
-}
-
-fn read(material: &Material, what: &str) -> Result<Secret, StoreError> {
-    material
-        .read()
-        .map_err(|error| StoreError::new(ErrorKind::Misconfigured, format!("the {what}: {}", error.message())))
 }
 
 #[cfg(test)]
@@ -203,6 +171,14 @@ mod tests {
     }
 
     #[test]
+    fn a_name_for_the_certificate_stands_in_requests_and_is_not_dialled() {
+        let options = Options::new("[::1]:18501/base").with_tls(Tls::new().with_server_name("consul.test"));
+        let config = Config::new(&options).unwrap();
+        assert_eq!((config.base.as_str(), config.host.as_str()), ("https://[::1]:18501/base", "::1"));
+        assert_eq!(config.requests, "https://consul.test:18501/base");
+    }
+
+    #[test]
     fn an_address_that_cannot_work_is_refused() {
         for text in ["", "ftp://a", "a b", "h/a b", "h/../v1", "h//x", "h/%2e", "h?dc=1", "http://u:tiger@h:1"] {
             let refused = base(text, None).unwrap_err();
@@ -221,12 +197,5 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Misconfigured, "{text:?}");
             assert!(!error.message().contains("ti"), "{error}");
         }
-    }
-
-    #[test]
-    fn a_text_that_is_no_pem_is_misconfigured_and_not_shown() {
-        let error = pem(&Material::Inline(Secret::new("tiger")), "client key", "PRIVATE KEY-----").unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Misconfigured);
-        assert!(!error.message().contains("tiger"), "{error}");
     }
 }

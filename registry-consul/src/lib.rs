@@ -16,12 +16,13 @@ mod view;
 use std::sync::Arc;
 
 pub use registry_core::{
-    Error, Handle, HandleOptions, Info, Instance, Material, Registry, Resolver, Secret, ServiceName, Snapshot, Watch,
+    Error, Handle, HandleOptions, Info, Instance, Material, Registry, Resolver, Secret, ServiceName, Snapshot, Tls,
+    Watch,
 };
 
 pub use self::check::{AgentCheck, Check};
 pub use self::client::Client;
-pub use self::options::{Consistency, DEFAULT_TTL, DEFAULT_WAIT, Options, Tls};
+pub use self::options::{Consistency, DEFAULT_TTL, DEFAULT_WAIT, Options};
 
 /// Connects a new owner to a Consul agent.
 ///

@@ -1,8 +1,9 @@
 //! How to connect.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use registry_core::{Error, HandleOptions, InvalidField, Material};
+use registry_core::{Error, HandleOptions, InvalidField, Material, Tls};
 
 use crate::check::Check;
 use crate::client::Client;
@@ -44,7 +45,8 @@ pub struct Options {
     /// The ACL token; none for a Consul without ACLs. White space around it is left out. A file is read again for each new session, and once when
     /// Consul denies something.
     pub token: Option<Material>,
-    /// TLS. `None` is plaintext, unless the address says `https`; with it, nothing is ever sent in plaintext.
+    /// TLS, by the library of the operating system. `None` is plaintext, unless the address says `https`; with it, nothing is ever sent in plaintext.
+    /// A client key must be PKCS #8 (`BEGIN PRIVATE KEY`), and a server name must be one: not an IP address, which is dialled as it is.
     pub tls: Option<Tls>,
     /// The datacenter in which services are looked for. `None`: the agent's own. Registrations always belong to the agent's.
     pub datacenter: Option<String>,
@@ -72,18 +74,6 @@ pub enum Consistency {
     Leader,
     /// Whatever the server asked has not received yet. It answers without a leader, too; an older state may follow a newer one (clause W2).
     Stale,
-}
-
-/// TLS to Consul, by the library of the operating system. Files are read again for each new session, and once when Consul denies something.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Tls {
-    /// The certificates, in PEM form, of the authorities that may sign the agent's. `None`: those of the operating system.
-    pub ca: Option<Material>,
-    /// Our certificate, in PEM form, with its chain, for mutual TLS. Goes with [`key`](Self::key).
-    pub certificate: Option<Material>,
-    /// The private key of our certificate, in PEM form, as PKCS #8 (`BEGIN PRIVATE KEY`).
-    pub key: Option<Material>,
 }
 
 impl Options {
@@ -189,44 +179,25 @@ impl Options {
         self.check.validate()?;
         if let Some(tls) = &self.tls {
             tls.check()?;
+            check_server_name(tls)?;
         }
         Config::new(self)
     }
 }
 
+/// The host of the base URL that certificates are checked against, in place of the one that is dialled: what the HTTP client would dial as it is cannot be.
+fn check_server_name(tls: &Tls) -> Result<(), InvalidField> {
+    let Some(name) = &tls.server_name else { return Ok(()) };
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    if !name.chars().all(plain) || name.parse::<IpAddr>().is_ok() {
+        return Err(InvalidField::new("server_name", "is no DNS name").with_limit("letters, digits, `-`, `_` and `.`"));
+    }
+    Ok(())
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self::new("127.0.0.1:8500")
-    }
-}
-
-impl Tls {
-    /// TLS that trusts the authorities of the operating system and shows no certificate.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The same, trusting these authorities alone.
-    #[must_use]
-    pub fn with_ca(mut self, ca: Material) -> Self {
-        self.ca = Some(ca);
-        self
-    }
-
-    /// The same, with a certificate of ours (mutual TLS).
-    #[must_use]
-    pub fn with_identity(mut self, certificate: Material, key: Material) -> Self {
-        self.certificate = Some(certificate);
-        self.key = Some(key);
-        self
-    }
-
-    fn check(&self) -> Result<(), InvalidField> {
-        match (&self.certificate, &self.key) {
-            (Some(_), None) => Err(InvalidField::new("key", "is missing for the certificate")),
-            (None, Some(_)) => Err(InvalidField::new("cert", "is missing for the key")),
-            _ => Ok(()),
-        }
     }
 }
 
@@ -260,8 +231,14 @@ mod tests {
         assert_eq!(with(|options| options.datacenter = Some(String::new())), "dc");
         let never = AgentCheck { interval: Duration::ZERO, ..AgentCheck::default() };
         assert_eq!(refused(&Options::default().with_check(Check::Tcp(never))), "check_interval");
-        assert_eq!(with(|options| options.tls = Some(Tls { certificate: Some(tiger()), ..Tls::new() })), "key");
-        assert_eq!(with(|options| options.tls = Some(Tls { key: Some(tiger()), ..Tls::new() })), "cert");
+        assert_eq!(with(|options| options.tls = Some(Tls::new().with_server_name(""))), "server_name");
+        for name in ["10.0.0.5", "::1", "a b", "a:1", "u@h", "a/b"] {
+            assert_eq!(
+                refused(&Options::default().with_tls(Tls::new().with_server_name(name))),
+                "server_name",
+                "{name}"
+            );
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod resolver;
 mod secret;
 mod snapshot;
 mod status;
+mod tls;
 mod watch;
 mod watcher;
 
@@ -44,4 +45,5 @@ pub use self::resolver::Resolver;
 pub use self::secret::{Material, Secret};
 pub use self::snapshot::{Difference, NoInstance, Snapshot, Stale};
 pub use self::status::{HandleState, HandleStatus, NotServing, RegistrationState, RegistrationStatus, Trouble};
+pub use self::tls::{Tls, TlsTexts};
 pub use self::watch::{Change, NotReady, Publisher, SnapshotRef, Watch, WeakWatch};

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind};
+use crate::store::StoreError;
 
 /// The largest file that is taken for a secret or a certificate, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -61,6 +62,20 @@ impl Material {
             Self::Inline(secret) => Ok(secret.clone()),
             Self::File(path) => read_file(path),
         }
+    }
+
+    /// [`read`](Self::read), for an adapter's operations: the error begins with what the value was to be, as in `the ACL token: …`.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub fn read_as(&self, what: &str) -> Result<Secret, StoreError> {
+        self.read()
+            .map_err(|error| StoreError::new(ErrorKind::Misconfigured, format!("the {what}: {}", error.message())))
+    }
+
+    /// Whether the value stands in a file, which may say something else by now.
+    pub fn is_file(&self) -> bool {
+        matches!(self, Self::File(_))
     }
 }
 

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use registry_core::store::StoreError;
-use registry_core::{Address, ErrorKind, InvalidField, Material, Secret};
+use registry_core::{Address, InvalidField, Material, Secret, Tls, TlsTexts};
 
-use crate::options::{Options, Tls};
+use crate::options::Options;
 
 /// etcd's client port.
 const DEFAULT_PORT: u16 = 2379;
@@ -30,14 +30,6 @@ pub(crate) struct Credentials {
     pub(crate) tls: Option<TlsTexts>,
 }
 
-/// The PEM texts of TLS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct TlsTexts {
-    pub(crate) ca: Option<Secret>,
-    pub(crate) identity: Option<(Secret, Secret)>,
-    pub(crate) server_name: Option<String>,
-}
-
 impl Config {
     pub(crate) fn new(options: &Options) -> Result<Self, InvalidField> {
         if options.endpoints.is_empty() {
@@ -58,17 +50,17 @@ impl Config {
     /// Credentials and certificates as they are now. Files are small and local, so they are read in place.
     pub(crate) fn credentials(&self) -> Result<Credentials, StoreError> {
         let user = match &self.user {
-            Some((user, password)) => Some((user.clone(), read(password, "password")?)),
+            Some((user, password)) => Some((user.clone(), password.read_as("password")?)),
             None => None,
         };
-        let tls = self.tls.as_ref().map(TlsTexts::read).transpose()?;
+        let tls = self.tls.as_ref().map(Tls::read).transpose()?;
         Ok(Credentials { user, tls })
     }
 
     /// Whether anything could have changed since the last look.
     pub(crate) fn has_files(&self) -> bool {
-        let tls = self.tls.iter().flat_map(|tls| [&tls.ca, &tls.certificate, &tls.key]).flatten();
-        self.user.iter().map(|(_, password)| password).chain(tls).any(|material| matches!(material, Material::File(_)))
+        self.user.as_ref().is_some_and(|(_, password)| password.is_file())
+            || self.tls.as_ref().is_some_and(Tls::has_files)
     }
 
     /// etcd has answered: the configuration works.
@@ -98,20 +90,6 @@ impl Config {
     }
 }
 
-impl TlsTexts {
-    fn read(tls: &Tls) -> Result<Self, StoreError> {
-        let ca = tls.ca.as_ref().map(|ca| pem(ca, "CA certificate", "CERTIFICATE-----")).transpose()?;
-        let identity = match (&tls.certificate, &tls.key) {
-            (Some(certificate), Some(key)) => Some((
-                pem(certificate, "client certificate", "CERTIFICATE-----")?,
-                pem(key, "client key", "PRIVATE KEY-----")?,
-            )),
-            _ => None,
-        };
-        Ok(Self { ca, identity, server_name: tls.server_name.clone() })
-    }
-}
-
 /// `host:port` of an endpoint given with or without port, and with or without a scheme, which must then fit.
 fn endpoint(text: &str, tls: bool) -> Result<String, InvalidField> {
     let refuse = |offence: &str| Err(InvalidField::new("endpoints", offence));
@@ -128,27 +106,6 @@ fn endpoint(text: &str, tls: bool) -> Result<String, InvalidField> {
         // Not the text itself: somebody may have put a password into it.
         Err(_) => refuse("hold one that is no `host` and no `host:port`"),
     }
-}
-
-fn pem(material: &Material, what: &str, mark: &str) -> Result<Secret, StoreError> {
-    let text = read(material, what)?;
-    if text.expose().contains(mark) {
-        return Ok(text);
-    }
-    let place = match material {
-        Material::File(path) => format!(" in {}", path.display()),
-        Material::Inline(_) => String::new(),
-    };
-    Err(StoreError::new(
-        ErrorKind::Misconfigured,
-        format!("the {what}{place} is no PEM: give a text with a `-----BEGIN … {mark}` line"),
-    ))
-}
-
-fn read(material: &Material, what: &str) -> Result<Secret, StoreError> {
-    material
-        .read()
-        .map_err(|error| StoreError::new(ErrorKind::Misconfigured, format!("the {what}: {}", error.message())))
 }
 
 #[cfg(test)]
@@ -175,12 +132,5 @@ mod tests {
     fn a_password_in_an_endpoint_is_not_shown() {
         let refused = endpoint("http://user:tiger@host:2379", false).unwrap_err();
         assert!(!refused.to_string().contains("tiger"), "{refused}");
-    }
-
-    #[test]
-    fn a_text_that_is_no_pem_is_misconfigured_and_not_shown() {
-        let error = pem(&Material::Inline(Secret::new("tiger")), "client key", "PRIVATE KEY-----").unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Misconfigured);
-        assert!(!error.message().contains("tiger"), "{error}");
     }
 }

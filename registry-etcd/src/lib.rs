@@ -12,11 +12,12 @@ mod view;
 use std::sync::Arc;
 
 pub use registry_core::{
-    Error, Handle, HandleOptions, Info, Instance, Material, Registry, Resolver, Secret, ServiceName, Snapshot, Watch,
+    Error, Handle, HandleOptions, Info, Instance, Material, Registry, Resolver, Secret, ServiceName, Snapshot, Tls,
+    Watch,
 };
 
 pub use self::client::Client;
-pub use self::options::{Options, Tls};
+pub use self::options::Options;
 pub use self::prefix::DEFAULT_PREFIX;
 
 /// Connects a new owner to etcd.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use registry_core::{Error, HandleOptions, InvalidField, Material};
+use registry_core::{Error, HandleOptions, InvalidField, Material, Tls};
 
 use crate::client::Client;
 use crate::config::Config;
@@ -39,20 +39,6 @@ pub struct Options {
     pub tls: Option<Tls>,
     /// TTL (2 s at least, rounded up to whole seconds), limits and the like.
     pub handle: HandleOptions,
-}
-
-/// TLS to etcd. Files are read again for each new session, and once when etcd denies something, so that rotated ones are picked up.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Tls {
-    /// The certificates, in PEM form, of the authorities that may sign the server's. `None`: those of the operating system.
-    pub ca: Option<Material>,
-    /// Our certificate, in PEM form, with its chain, for mutual TLS. Goes with [`key`](Self::key).
-    pub certificate: Option<Material>,
-    /// The private key of our certificate, in PEM form.
-    pub key: Option<Material>,
-    /// The name that the server's certificate must bear. `None`: the host of the endpoint.
-    pub server_name: Option<String>,
 }
 
 impl Options {
@@ -139,44 +125,6 @@ impl Default for Options {
     }
 }
 
-impl Tls {
-    /// TLS that trusts the authorities of the operating system and shows no certificate.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The same, trusting these authorities alone.
-    #[must_use]
-    pub fn with_ca(mut self, ca: Material) -> Self {
-        self.ca = Some(ca);
-        self
-    }
-
-    /// The same, with a certificate of ours (mutual TLS).
-    #[must_use]
-    pub fn with_identity(mut self, certificate: Material, key: Material) -> Self {
-        self.certificate = Some(certificate);
-        self.key = Some(key);
-        self
-    }
-
-    /// The same, with the name that the server's certificate must bear.
-    #[must_use]
-    pub fn with_server_name(mut self, name: impl Into<String>) -> Self {
-        self.server_name = Some(name.into());
-        self
-    }
-
-    fn check(&self) -> Result<(), InvalidField> {
-        match (&self.certificate, &self.key) {
-            (Some(_), None) => Err(InvalidField::new("key", "is missing for the certificate")),
-            (None, Some(_)) => Err(InvalidField::new("cert", "is missing for the key")),
-            _ if self.server_name.as_deref() == Some("") => Err(InvalidField::new("server_name", "is empty")),
-            _ => Ok(()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use registry_core::Secret;
@@ -203,8 +151,6 @@ mod tests {
         assert_eq!(with(|options| options.prefix = "/kitex".into()), "prefix");
         assert_eq!(with(|options| options.user = Some("me".into())), "password");
         assert_eq!(with(|options| options.password = Some(tiger())), "user");
-        assert_eq!(with(|options| options.tls = Some(Tls { certificate: Some(tiger()), ..Tls::new() })), "key");
-        assert_eq!(with(|options| options.tls = Some(Tls { key: Some(tiger()), ..Tls::new() })), "cert");
         assert_eq!(with(|options| options.tls = Some(Tls::new().with_server_name(""))), "server_name");
     }
 

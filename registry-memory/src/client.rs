@@ -35,6 +35,11 @@ pub(crate) struct Connection {
 }
 
 impl Client {
+    /// The way to the store, to change its faults.
+    pub fn link(&self) -> &Link {
+        &self.connection.link
+    }
+
     fn folder(&self, service: &ServiceName) -> Arc<str> {
         format!("{}/{service}", self.namespace.as_str()).into()
     }

@@ -2,6 +2,9 @@
 
 mod convert;
 
+#[cfg(feature = "http")]
+mod http;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +19,9 @@ use volo::discovery::{Change, Discover, Instance};
 use volo::loadbalance::error::LoadBalanceError;
 
 use self::convert::Converted;
+
+#[cfg(feature = "http")]
+pub use self::http::serve;
 
 /// How long the first request to a service waits for the store. Later ones find the newest snapshot.
 pub const FIRST_ANSWER: Duration = Duration::from_secs(5);

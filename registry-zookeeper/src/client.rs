@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use registry_core::store::{
     Capabilities, Found, Malformed, OpenRequest, Record, Session, Store, StoreError, Support, View,
 };
-use registry_core::{Info, InvalidField, ServiceName};
+use registry_core::{Error, Info, InvalidField, Outcome, ServiceName};
 
 use crate::config::Config;
 use crate::engine::{Disposable, Engine, Failure, Watch};
@@ -36,6 +36,56 @@ impl Client {
 
     pub(crate) fn on(engine: Arc<dyn Engine>, config: Config) -> Self {
         Self { line: Arc::new(Line::new(engine, config)) }
+    }
+
+    /// Removes what registrations leave for good below the chroot, and the chroot: the nodes of services, as far as they are empty. Whether nothing is left
+    /// is returned: instances stay, and nodes that carry data. For tools that worked below a chroot of their own; a service whose node is removed
+    /// while somebody registers gets it again.
+    ///
+    /// # Errors
+    /// `InvalidInput` without a chroot; otherwise what kept the nodes from being listed or removed. What was removed before stays removed.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves nothing running; what was removed stays removed.
+    pub async fn prune(&self) -> Result<bool, Error> {
+        if self.line.config().chroot.is_empty() {
+            let refused = InvalidField::new("hosts", "has no chroot: what stands at the top may be anybody's");
+            return Err(Error::from(refused).in_operation("prune"));
+        }
+        let pruned = self.pruned().await;
+        pruned.map_err(|failure| StoreError::from(failure).into_error("prune", Outcome::Unknown))
+    }
+
+    async fn pruned(&self) -> Result<bool, Failure> {
+        let link = self.line.link().await?;
+        let mut folders = vec![self.line.config().chroot.clone()];
+        let mut next = 0;
+        while let Some(folder) = folders.get(next).cloned() {
+            next += 1;
+            match link.children(&folder, Watch::None).await {
+                Ok(children) => folders.extend(children.iter().map(|child| format!("{folder}/{child}"))),
+                Err(Failure::NoNode) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        let mut clean = true;
+        for path in folders.iter().rev() {
+            let stat = match link.get(path, Watch::None).await {
+                Ok((data, stat)) if data.is_empty() && stat.owner == 0 => stat,
+                Err(Failure::NoNode) => continue,
+                Ok(_) | Err(Failure::NoAuth) => {
+                    clean = false;
+                    continue;
+                }
+                Err(failure) => return Err(failure),
+            };
+            match link.delete(path, stat.version).await {
+                Ok(()) | Err(Failure::NoNode) => {}
+                Err(Failure::NotEmpty | Failure::BadVersion) => clean = false,
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(clean)
     }
 
     async fn listed(&self, service: &ServiceName) -> Result<Vec<Found>, Failure> {

@@ -1,10 +1,12 @@
 //! The suite's harnesses for the stores, with servers that cases break, and how they are run where a store may be missing.
 
 pub mod consul;
+mod credentials;
 pub mod etcd;
 mod link;
 mod pool;
 mod spy;
+mod version;
 pub mod zookeeper;
 
 use std::io::Write as _;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore, watch};
 
 use crate::bench::BenchError;
 
@@ -20,12 +20,18 @@ pub(super) trait Stand: Send + Sync + Sized + 'static {
     async fn clean(&self) -> Result<(), BenchError>;
 }
 
+/// How many servers start at once. More would start no sooner, and leave nothing of the processor to the cases that run.
+const START_AT_ONCE: usize = 2;
+
 type Place<S> = Arc<OnceCell<Arc<S>>>;
 
 /// The stands: those of cases that run, by namespace, and those that wait for the next case. There are as many as cases run at once.
 pub(super) struct Pool<S> {
     taken: Mutex<Vec<(String, Place<S>)>>,
     idle: Mutex<Vec<Arc<S>>>,
+    starts: Semaphore,
+    /// How many are waited for.
+    starting: watch::Sender<usize>,
 }
 
 impl<S: Stand> Pool<S> {
@@ -36,10 +42,18 @@ impl<S: Stand> Pool<S> {
             let idle = lock(&self.idle).pop();
             match idle {
                 Some(stand) => Ok(stand),
-                None => S::start().await.map(Arc::new),
+                None => self.start().await.map(Arc::new),
             }
         };
         place.get_or_try_init(start).await.cloned()
+    }
+
+    /// Makes the stand of a namespace ready, and waits until no other one is being started: cases that begin together find the machine quiet.
+    pub(super) async fn prepare(&self, namespace: &str) -> Result<Arc<S>, BenchError> {
+        let stand = self.stand(namespace).await;
+        // The sender is here: this cannot fail.
+        let _ = self.starting.subscribe().wait_for(|starting| *starting == 0).await;
+        stand
     }
 
     /// The case of this namespace is over.
@@ -51,6 +65,12 @@ impl<S: Stand> Pool<S> {
         if stand.clean().await.is_ok() {
             lock(&self.idle).push(stand.clone());
         }
+    }
+
+    async fn start(&self) -> Result<S, BenchError> {
+        let _counted = Starting::new(&self.starting);
+        let _permit = self.starts.acquire().await.expect("invariant: it is never closed");
+        S::start().await
     }
 
     fn place(&self, namespace: &str) -> Place<S> {
@@ -70,7 +90,28 @@ impl<S: Stand> Pool<S> {
 
 impl<S> Default for Pool<S> {
     fn default() -> Self {
-        Self { taken: Mutex::default(), idle: Mutex::default() }
+        Self {
+            taken: Mutex::default(),
+            idle: Mutex::default(),
+            starts: Semaphore::new(START_AT_ONCE),
+            starting: watch::Sender::default(),
+        }
+    }
+}
+
+/// One start that is under way or waits for its turn.
+struct Starting<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Starting<'a> {
+    fn new(count: &'a watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count)
+    }
+}
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
     }
 }
 

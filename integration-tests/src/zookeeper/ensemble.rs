@@ -41,8 +41,8 @@ impl ZooKeeperEnsemble {
         let mut ensemble = Self { image, members: Vec::new(), network };
         for id in 1..=MEMBERS {
             let name = format!("zookeeper-{id}");
-            let (container, port) = run_on_a_free_port(&name, |port| ensemble.run_arguments(id, port)).await?;
-            ensemble.network.connect(&container, host(id)).await?;
+            let place = Some((&ensemble.network, host(id)));
+            let (container, port) = run_on_a_free_port(&name, place, |port| ensemble.run_arguments(id, port)).await?;
             ensemble.members.push(Member { container, port });
         }
         ensemble.wait_whole().await?;
@@ -162,8 +162,8 @@ impl ZooKeeperEnsemble {
             }
         }
         for (id, member) in (1..).zip(&self.members) {
-            member.container.replace(self.run_arguments(id, member.port)).await?;
-            self.network.connect(&member.container, host(id)).await?;
+            let place = (&self.network, host(id));
+            member.container.replace_on(place, self.run_arguments(id, member.port)).await?;
         }
         self.wait_whole().await
     }

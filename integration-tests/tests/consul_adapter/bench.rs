@@ -29,24 +29,22 @@ pub(crate) struct Bench {
 pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
 pub(crate) type Body = fn(Bench) -> Pin<Box<dyn Future<Output = Outcome>>>;
 
-/// A test of the name `module::function`.
+/// Tests of the names `module::function`; those that need more than the shared agent begin with the variables: `tests!["…", "…" => function, …]`.
 macro_rules! tests {
-    ($($name:ident),* $(,)?) => {
+    ($($name:ident),* $(,)?) => { $crate::bench::tests!["REGISTRY_TEST_CONSUL" => $($name),*]; };
+    ($($variable:literal),+ => $($name:ident),* $(,)?) => {
         pub(crate) fn tests() -> Vec<libtest_mimic::Trial> {
+            const VARIABLES: &[&str] = &[$($variable),+];
             let module = module_path!().rsplit("::").next().unwrap_or_default();
-            vec![$($crate::bench::trial(&format!("{module}::{}", stringify!($name)), |bench| Box::pin($name(bench)))),*]
+            let name = |function| format!("{module}::{function}");
+            vec![$($crate::bench::trial(VARIABLES, &name(stringify!($name)), |bench| Box::pin($name(bench)))),*]
         }
     };
 }
 pub(crate) use tests;
 
-/// Runs `body` on a runtime of its own.
-pub(crate) fn trial(name: &str, body: Body) -> Trial {
-    trial_on(&["REGISTRY_TEST_CONSUL"], name, body)
-}
-
-/// The same, for a test that needs all these variables.
-pub(crate) fn trial_on(variables: &[&'static str], name: &str, body: Body) -> Trial {
+/// Runs `body` on a runtime of its own, when all these variables are set.
+pub(crate) fn trial(variables: &[&'static str], name: &str, body: Body) -> Trial {
     let missing = variables.iter().find(|variable| std::env::var_os(variable).is_none()).copied();
     let required = std::env::var("REGISTRY_TEST_REQUIRE").is_ok_and(|list| list.split(',').any(|one| one == "consul"));
     let shown = match missing {

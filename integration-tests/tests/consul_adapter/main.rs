@@ -9,13 +9,25 @@ mod connecting;
 mod door;
 mod entries;
 mod owners;
+mod plaintext;
+mod processes;
 mod secured;
+mod soak;
 mod views;
 
 use libtest_mimic::Arguments;
 
 fn main() {
     let arguments = Arguments::from_args();
-    let tests = [entries::tests(), owners::tests(), views::tests(), connecting::tests(), secured::tests()];
+    let tests = [
+        entries::tests(),
+        owners::tests(),
+        processes::tests(),
+        plaintext::tests(),
+        views::tests(),
+        connecting::tests(),
+        secured::tests(),
+        soak::tests().into_iter().map(|trial| trial.with_ignored_flag(true)).collect(),
+    ];
     libtest_mimic::run(&arguments, tests.into_iter().flatten().collect()).exit();
 }

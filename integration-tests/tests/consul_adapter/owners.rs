@@ -1,7 +1,7 @@
 //! Owners, successors, and Go Kitex's registrations beside ours.
 //!
-//! A check that a successor inherits by mistake shows after 80 to 90 s, when the agent reaps: `REGISTRY_TEST_SOAK=1` watches for three minutes what
-//! otherwise is watched for some seconds.
+//! A check that a successor inherits by mistake shows after 80 to 90 s, when the agent reaps. What is watched here for some seconds, `soak` watches for three
+//! minutes.
 
 use std::time::{Duration, Instant};
 
@@ -43,10 +43,8 @@ fn state(handle: &Handle, info: &Info) -> Option<RegistrationState> {
     Some(handle.registration(info)?.borrow().state)
 }
 
-fn long() -> Duration {
-    let soak = std::env::var_os("REGISTRY_TEST_SOAK").is_some_and(|value| value == "1");
-    if soak { Duration::from_secs(180) } else { TTL * 4 }
-}
+/// How long a successor is watched.
+const WATCHED: Duration = Duration::from_secs(TTL.as_secs() * 4);
 
 /// Where something listens, as the agent sees it: its own HTTP port. It may live in a container, which reaches nothing of this process.
 async fn listening(bench: &Bench) -> String {
@@ -145,8 +143,8 @@ async fn a_successor_stays_when_the_displaced_closes(bench: Bench) -> Outcome {
 
 /// Go's entry stands, and in the end passes: Go does not tell the agent to forget our check, whose timer runs out once more and makes the entry critical
 /// until Go's own check is run again.
-async fn go_stands(bench: &Bench, id: &str) {
-    throughout(long(), "Go's entry stands", async || {
+async fn go_stands(bench: &Bench, id: &str, watched: Duration) {
+    throughout(watched, "Go's entry stands", async || {
         bench.door.service(id).await["Tags"] == serde_json::json!(["by:go"])
     })
     .await;
@@ -154,11 +152,15 @@ async fn go_stands(bench: &Bench, id: &str) {
 }
 
 async fn go_over_ours_stands_while_our_owner_lives(bench: Bench) -> Outcome {
+    go_over_a_living_owner(bench, WATCHED).await
+}
+
+pub(crate) async fn go_over_a_living_owner(bench: Bench, watched: Duration) -> Outcome {
     let ours = handle(bench.options()).await;
     let (info, id) = (bench.info(1), bench.id(1));
     ours.register(&info).await?;
     bench.door.register_as_go(bench.service.as_str(), "10.0.0.1", 8888, &listening(&bench).await).await;
-    go_stands(&bench, &id).await;
+    go_stands(&bench, &id, watched).await;
     assert_eq!(state(&ours, &info), Some(RegistrationState::Displaced));
     ours.deregister(&info).await?;
     assert!(bench.door.service(&id).await.is_object(), "and it outlives our withdrawal");
@@ -166,16 +168,26 @@ async fn go_over_ours_stands_while_our_owner_lives(bench: Bench) -> Outcome {
 }
 
 async fn go_over_ours_stands_after_our_owner_died(bench: Bench) -> Outcome {
+    go_over_a_dead_owner(bench, WATCHED).await
+}
+
+pub(crate) async fn go_over_a_dead_owner(bench: Bench, watched: Duration) -> Outcome {
     let ours = handle(bench.options()).await;
     ours.register(&bench.info(1)).await?;
     drop(ours);
     bench.door.register_as_go(bench.service.as_str(), "10.0.0.1", 8888, &listening(&bench).await).await;
-    go_stands(&bench, &bench.id(1)).await;
+    go_stands(&bench, &bench.id(1), watched).await;
     Ok(())
 }
 
 async fn ours_over_go_expires_when_we_stop_though_something_listens(bench: Bench) -> Outcome {
-    bench.door.register_as_go(bench.service.as_str(), "10.0.0.1", 8888, &listening(&bench).await).await;
+    ours_over_go_expires(&bench).await?;
+    throughout(TTL, "it stays so", async || bench.door.status(&bench.id(1)).await == "critical").await;
+    Ok(())
+}
+
+pub(crate) async fn ours_over_go_expires(bench: &Bench) -> Outcome {
+    bench.door.register_as_go(bench.service.as_str(), "10.0.0.1", 8888, &listening(bench).await).await;
     let id = bench.id(1);
     eventually(TTL, "Go's entry passes", async || (bench.door.status(&id).await == "passing").then_some(())).await;
     let ours = handle(bench.options()).await;
@@ -183,7 +195,6 @@ async fn ours_over_go_expires_when_we_stop_though_something_listens(bench: Bench
     assert_eq!(bench.door.status(&id).await, "passing");
     drop(ours);
     eventually(DEAD, "it is critical", async || (bench.door.status(&id).await == "critical").then_some(())).await;
-    throughout(TTL, "it stays so", async || bench.door.status(&id).await == "critical").await;
     Ok(())
 }
 

@@ -7,32 +7,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use integration_tests::eventually;
-use libtest_mimic::Trial;
-use registry_consul::{HandleOptions, Material, Options, Registry, Resolver, Secret, Tls, connect};
+use integration_tests::{ConsulServer, eventually, never};
+use registry_consul::{HandleOptions, Info, Material, Options, Registry, Resolver, Secret, Tls, connect};
 use registry_core::ErrorKind;
 use registry_core::store::{Guard, Store};
 
-use crate::bench::{self, Bench, Body, Outcome, TTL};
+use crate::bench::{Bench, Outcome, TTL, tests};
 
-pub(crate) fn tests() -> Vec<Trial> {
-    let tests: [(&str, Body); 7] = [
-        ("tls_and_a_token_are_enough", |bench| Box::pin(tls_and_a_token_are_enough(bench))),
-        ("mutual_tls_and_a_token_are_enough", |bench| Box::pin(mutual_tls_and_a_token_are_enough(bench))),
-        ("what_is_wrong_with_tls_is_said", |bench| Box::pin(what_is_wrong_with_tls_is_said(bench))),
-        ("what_is_wrong_with_the_token_is_said", |bench| Box::pin(what_is_wrong_with_the_token_is_said(bench))),
-        ("a_token_that_may_not_write_or_read_is_denied_or_finds_nothing", |bench| {
-            Box::pin(a_token_that_may_not_write_or_read_is_denied_or_finds_nothing(bench))
-        }),
-        ("a_rotated_token_file_is_picked_up", |bench| Box::pin(a_rotated_token_file_is_picked_up(bench))),
-        ("a_rotated_certificate_is_picked_up_by_the_next_session", |bench| {
-            Box::pin(a_rotated_certificate_is_picked_up_by_the_next_session(bench))
-        }),
-    ];
-    let variables =
-        ["REGISTRY_TEST_CONSUL", "REGISTRY_TEST_CONSUL_TLS", "REGISTRY_TEST_CONSUL_AUTH", "REGISTRY_TEST_SECURED"];
-    tests.into_iter().map(|(name, body)| bench::trial_on(&variables, &format!("secured::{name}"), body)).collect()
-}
+tests![
+    "REGISTRY_TEST_CONSUL", "REGISTRY_TEST_CONSUL_TLS", "REGISTRY_TEST_CONSUL_AUTH", "REGISTRY_TEST_SECURED" =>
+    tls_and_a_token_are_enough,
+    mutual_tls_and_a_token_are_enough,
+    a_certificate_is_checked_for_the_name_given_whatever_host_is_dialled,
+    what_is_wrong_with_tls_is_said,
+    what_is_wrong_with_the_token_is_said,
+    a_token_that_may_not_write_or_read_is_denied_or_finds_nothing,
+    a_token_for_one_service_keeps_that_alive_and_is_denied_another,
+    a_rotated_token_file_is_picked_up,
+    a_rotated_certificate_is_picked_up_by_the_next_session,
+];
 
 fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_default()
@@ -42,33 +35,33 @@ fn folder() -> PathBuf {
     variable("REGISTRY_TEST_SECURED").into()
 }
 
-fn certificate(name: &str) -> Material {
+pub(crate) fn certificate(name: &str) -> Material {
     Material::File(folder().join("certificates").join(name))
 }
 
-fn text(name: &str) -> String {
+pub(crate) fn text(name: &str) -> String {
     fs::read_to_string(folder().join(name)).unwrap().trim_end().to_owned()
 }
 
-fn token(of: &str) -> Material {
+pub(crate) fn token(of: &str) -> Material {
     Material::File(folder().join("tokens").join(of))
 }
 
-fn trusting() -> Tls {
+pub(crate) fn trusting() -> Tls {
     Tls::new().with_ca(certificate("ca.pem"))
 }
 
-fn with_identity(name: &str) -> Tls {
+pub(crate) fn with_identity(name: &str) -> Tls {
     trusting().with_identity(certificate(&format!("{name}.pem")), certificate(&format!("{name}.key")))
 }
 
 /// The server with TLS, without a token yet.
-fn on_tls(tls: Tls) -> Options {
+pub(crate) fn on_tls(tls: Tls) -> Options {
     options("REGISTRY_TEST_CONSUL_TLS", tls)
 }
 
 /// The server with mutual TLS, without a token yet.
-fn on_mutual_tls(tls: Tls) -> Options {
+pub(crate) fn on_mutual_tls(tls: Tls) -> Options {
     options("REGISTRY_TEST_CONSUL_AUTH", tls)
 }
 
@@ -97,6 +90,12 @@ async fn tls_and_a_token_are_enough(bench: Bench) -> Outcome {
 
 async fn mutual_tls_and_a_token_are_enough(bench: Bench) -> Outcome {
     it_works(&bench, on_mutual_tls(with_identity("client")).with_token(token("registry"))).await
+}
+
+async fn a_certificate_is_checked_for_the_name_given_whatever_host_is_dialled(bench: Bench) -> Outcome {
+    let mut options = on_tls(trusting().with_server_name("consul.test")).with_token(token("registry"));
+    options.address = options.address.replace("127.0.0.1", "localhost");
+    it_works(&bench, options).await
 }
 
 async fn what_is_wrong_with_tls_is_said(bench: Bench) -> Outcome {
@@ -155,6 +154,27 @@ async fn a_token_that_may_not_write_or_read_is_denied_or_finds_nothing(bench: Be
     // Consul leaves out what a token may not read, and says nothing about it.
     let stranger = connect(on_tls(trusting()).with_token(token("stranger"))).await?;
     assert!(stranger.resolve(&bench.service).await?.is_empty());
+    Ok(owner.close().await?)
+}
+
+async fn a_token_for_one_service_keeps_that_alive_and_is_denied_another(bench: Bench) -> Outcome {
+    const TOKEN: &str = "7c1f0e52-0000-4000-8000-00000000a001";
+    let (server, service) = (ConsulServer::start().await?, &bench.service);
+    server.door().set_policy("one", &format!("service \"{service}\" {{ policy = \"write\" }}")).await?;
+    server.door().add_token(TOKEN, "one").await?;
+    let as_one = Options::new(server.url()).with_token(Material::Inline(Secret::new(TOKEN))).with_ttl(TTL);
+    let as_root = Options::new(server.url()).with_token(Material::Inline(Secret::new(server.root_token())));
+    let (owner, root) = (connect(as_one).await?, connect(as_root).await?);
+    owner.register(&bench.info(1)).await?;
+    let stranger = Info::builder(format!("{service}-other")).address("10.0.0.1:8888").build()?;
+    let error = owner.register(&stranger).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
+    assert!(error.message().contains("policy") && !error.message().contains(TOKEN), "{error}");
+    let found = async || (root.resolve(service).await.ok()?.len() == 1).then_some(());
+    eventually(Duration::from_secs(5), "it is found", found).await;
+    let missed = eventually(TTL * 20, "it is missed", async || found().await.is_none().then_some(()));
+    never(TTL * 3, "a beat was denied, and it is missed", missed).await;
+    assert!(owner.resolve(service).await?.is_empty(), "it may not read the nodes, so that Consul shows it nothing");
     Ok(owner.close().await?)
 }
 

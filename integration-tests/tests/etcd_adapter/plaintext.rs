@@ -1,10 +1,7 @@
 //! What somebody on the wire can read: with TLS nothing, whether etcd lets us in or not.
 
-use std::time::Duration;
-
 use etcd_client::{Client as Door, Permission};
-use integration_tests::{EtcdServer, FaultProxy, eventually};
-use registry_core::{ErrorKind, Info, Registry, Resolver, ServiceName};
+use integration_tests::{EtcdServer, Wiretap};
 use registry_etcd::{Material, Options, Secret, Tls, connect};
 
 use crate::bench::{Bench, Outcome, tests};
@@ -23,45 +20,24 @@ tests![
 const TLS: &str = "REGISTRY_TEST_ETCD_TLS";
 const MUTUAL: &str = "REGISTRY_TEST_ETCD_AUTH";
 const USER: &str = "registry";
-const SERVICE: &str = "whispered-service";
-const TAG: &str = "whispered-tag";
 
-fn info() -> Result<Info, Box<dyn std::error::Error>> {
-    Ok(Info::builder(SERVICE).address("10.0.0.1:8888").tag("zone", TAG).build()?)
-}
-
-/// A proxy in front of the server that `options` name, which looks for what nobody may read; and the options to go through it.
-async fn overheard(mut options: Options) -> Result<(FaultProxy, Options), Box<dyn std::error::Error>> {
+/// A wiretap in front of the server that `options` name, for these secrets; and the options to go through it.
+async fn overheard(mut options: Options, secrets: &[&str]) -> Result<(Wiretap, Options), Box<dyn std::error::Error>> {
     let server = options.endpoints.first().ok_or("no endpoint")?;
-    let address = server.split_once("://").map_or(server.as_str(), |(_, address)| address);
-    let proxy = FaultProxy::start(address.parse()?).await?;
-    for secret in [SERVICE, TAG, USER, &text("passwords/registry")] {
-        proxy.look_for(secret);
-    }
-    options.endpoints = vec![proxy.address().to_string()];
-    Ok((proxy, options))
+    let wiretap = Wiretap::start(server, secrets.iter().copied()).await?;
+    options.endpoints = vec![wiretap.address()];
+    Ok((wiretap, options))
 }
 
-/// Everything that a handle sends.
-async fn talk(options: Options) -> Outcome {
-    let (handle, service) = (connect(options).await?, ServiceName::new(SERVICE)?);
-    let watch = handle.watch(&service)?;
-    handle.register(&info()?).await?;
-    assert_eq!(handle.resolve(&service).await?.len(), 1);
-    eventually(Duration::from_secs(5), "the watch has it", async || watch.latest().get("10.0.0.1:8888").cloned()).await;
-    handle.deregister(&info()?).await?;
-    Ok(handle.close().await?)
-}
-
-fn nothing_was_read(proxy: &FaultProxy, what: &str) {
-    assert_eq!(proxy.found(), Vec::<String>::new(), "{what}");
-    assert!(proxy.counts().to_server > 0, "{what}: nothing was sent");
+/// The same with the user that may do everything.
+async fn overheard_user(options: Options) -> Result<(Wiretap, Options), Box<dyn std::error::Error>> {
+    overheard(options.with_user(USER, password(USER)), &[USER, &text("passwords/registry")]).await
 }
 
 async fn without_tls_the_entry_is_read_on_the_wire(bench: Bench) -> Outcome {
-    let (proxy, options) = overheard(bench.options()).await?;
-    talk(options).await?;
-    assert_eq!(proxy.found(), [SERVICE, TAG]);
+    let (wiretap, options) = overheard(bench.options(), &[]).await?;
+    wiretap.talk(connect(options).await?).await?;
+    wiretap.everything_was_read();
     Ok(())
 }
 
@@ -77,24 +53,23 @@ async fn without_tls_user_and_password_are_read_on_the_wire(bench: Bench) -> Out
     door.auth_enable().await?;
     let mut options = bench.options().with_user(USER, Material::Inline(Secret::new(word.as_str())));
     options.endpoints = vec![server.url()];
-    let (proxy, options) = overheard(options).await?;
-    talk(options).await?;
-    assert_eq!(proxy.found(), [SERVICE, TAG, USER, &word]);
+    let (wiretap, options) = overheard(options, &[USER, &word]).await?;
+    wiretap.talk(connect(options).await?).await?;
+    wiretap.everything_was_read();
     Ok(())
 }
 
 async fn under_tls_nothing_is_read_on_the_wire(bench: Bench) -> Outcome {
-    let (proxy, options) = overheard(options(&bench, TLS, trusting()).with_user(USER, password(USER))).await?;
-    talk(options).await?;
-    nothing_was_read(&proxy, "TLS");
+    let (wiretap, options) = overheard_user(options(&bench, TLS, trusting())).await?;
+    wiretap.talk(connect(options).await?).await?;
+    wiretap.nothing_was_read("TLS");
     Ok(())
 }
 
 async fn under_mutual_tls_nothing_is_read_on_the_wire(bench: Bench) -> Outcome {
-    let (proxy, options) =
-        overheard(options(&bench, MUTUAL, with_identity("client")).with_user(USER, password(USER))).await?;
-    talk(options).await?;
-    nothing_was_read(&proxy, "mutual TLS");
+    let (wiretap, options) = overheard_user(options(&bench, MUTUAL, with_identity("client"))).await?;
+    wiretap.talk(connect(options).await?).await?;
+    wiretap.nothing_was_read("mutual TLS");
     Ok(())
 }
 
@@ -113,10 +88,8 @@ fn refused(bench: &Bench) -> Vec<(&'static str, Options)> {
 
 async fn a_refused_connection_sends_nothing_in_plaintext(bench: Bench) -> Outcome {
     for (what, options) in refused(&bench) {
-        let (proxy, options) = overheard(options.with_user(USER, password(USER))).await?;
-        let error = connect(options).await.err().ok_or(what)?;
-        assert_eq!(error.kind(), ErrorKind::Misconfigured, "{what}: {error}");
-        nothing_was_read(&proxy, what);
+        let (wiretap, options) = overheard_user(options).await?;
+        wiretap.was_refused(what, connect(options).await);
     }
     Ok(())
 }
@@ -124,14 +97,9 @@ async fn a_refused_connection_sends_nothing_in_plaintext(bench: Bench) -> Outcom
 async fn a_handle_that_is_refused_again_and_again_sends_nothing_in_plaintext(bench: Bench) -> Outcome {
     for (what, mut options) in refused(&bench) {
         options.handle.lazy = true;
-        let (proxy, options) = overheard(options.with_user(USER, password(USER))).await?;
-        let handle = connect(options).await?;
-        handle.announce(&info()?)?;
-        let watch = handle.watch(&ServiceName::new(SERVICE)?)?;
-        let status = handle.status();
-        let tried = async || (status.borrow().attempts > 2 && watch.latest().stale().is_some()).then_some(());
-        eventually(Duration::from_secs(10), "it is refused and tries again", tried).await;
-        nothing_was_read(&proxy, what);
+        let (wiretap, options) = overheard_user(options).await?;
+        wiretap.talk_in_vain(&connect(options).await?).await?;
+        wiretap.nothing_was_read(what);
     }
     Ok(())
 }

@@ -81,7 +81,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "Kitex and kratos ZooKeeper",
         "d3_an_entry_that_vanishes_during_a_read_is_absent_and_no_error",
         || MemoryHarness::new().with_store(|client, _| TwistedStore::wrap(client, ReadsTwice)),
-    ),
+    )
+    .under("a removal between a list and a read"),
     Mutant::new(
         "a prefix without a trailing separator reads other services",
         "kratos etcd",

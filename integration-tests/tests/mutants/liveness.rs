@@ -52,7 +52,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "Kitex etcd, kratos etcd",
         "l3_all_is_back_after_a_long_outage",
         store!(GivesUp::default()),
-    ),
+    )
+    .under("an outage of more than five tries"),
     Mutant::new(
         "what was announced is given up after 5 failures, silently",
         "Kitex etcd, kratos etcd",
@@ -76,7 +77,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "Curator: node watchers that re-create",
         "l4_an_owner_leaves_a_vanished_entry_alone_for_a_moment",
         store!(RestoresAtOnce),
-    ),
+    )
+    .under("an audit between a claimer's delete and its create"),
     Mutant::new(
         "a keep-alive for each registration",
         "Kitex etcd: a lease each",

@@ -3,6 +3,8 @@
 //!
 //! `cargo test -p integration-tests --test mutants [-- FILTER]`; the filter chooses by the name of the mutant or of its case.
 
+mod combined;
+mod credentials;
 mod discovery;
 mod input;
 mod liveness;
@@ -25,19 +27,31 @@ use registry_conformance::{Clause, Verdict, run_case};
 
 use self::mutant::Mutant;
 
+/// How many mutants are to show only when several things come together.
+const COMBINATIONS: usize = 10;
+
 fn main() -> ExitCode {
     let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let began = Instant::now();
-    let mutants: Vec<Mutant> =
-        [registration::MUTANTS, liveness::MUTANTS, discovery::MUTANTS, watch::MUTANTS, input::MUTANTS, server::MUTANTS]
-            .concat();
+    let mutants: Vec<Mutant> = [
+        registration::MUTANTS,
+        liveness::MUTANTS,
+        discovery::MUTANTS,
+        watch::MUTANTS,
+        input::MUTANTS,
+        server::MUTANTS,
+        credentials::MUTANTS,
+        combined::MUTANTS,
+    ]
+    .concat();
     let spared = clauses_without_a_mutant(&mutants);
+    let combinations = mutants.iter().filter(|mutant| mutant.under.is_some()).count();
     let chosen: Vec<Mutant> = mutants.into_iter().filter(|mutant| mutant.is_called(&filter)).collect();
     let caught = each(&chosen, is_caught).into_iter().filter(|caught| *caught).count();
     let runs = correct_runs(&chosen);
     let accused = each(&runs, |case| !passes(case)).into_iter().filter(|accused| *accused).count();
     say(&format!(
-        "{caught} of {} caught, {accused} of {} correct runs accused, in {:.1} s",
+        "{caught} of {} caught, {accused} of {} correct adapters accused, in {:.1} s; {combinations} of all mutants show only under a combination",
         chosen.len(),
         runs.len(),
         began.elapsed().as_secs_f64()
@@ -45,7 +59,10 @@ fn main() -> ExitCode {
     if !spared.is_empty() {
         say(&format!("no mutant for {}", spared.join(", ")));
     }
-    if !spared.is_empty() || chosen.is_empty() || caught < chosen.len() || accused > 0 {
+    if combinations < COMBINATIONS {
+        say(&format!("at least {COMBINATIONS} mutants are to show only under a combination"));
+    }
+    if combinations < COMBINATIONS || !spared.is_empty() || chosen.is_empty() || caught < chosen.len() || accused > 0 {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
@@ -73,7 +90,8 @@ fn is_caught(mutant: &Mutant) -> bool {
         Err(error) => (false, error),
     };
     let word = if caught { "caught" } else { "NOT CAUGHT" };
-    say(&format!("{word}: {} ({}) by {case} {why}", mutant.bug, mutant.seen_in));
+    let under = mutant.under.map(|combination| format!(" under {combination},")).unwrap_or_default();
+    say(&format!("{word}: {} ({}),{under} by {case} {why}", mutant.bug, mutant.seen_in));
     caught
 }
 

@@ -11,6 +11,8 @@ pub(crate) struct Mutant {
     pub(crate) seen_in: &'static str,
     /// The case that fails on it, by its own assertion.
     pub(crate) case: &'static str,
+    /// What has to come together for the mistake to show; none when a plain call shows it.
+    pub(crate) under: Option<&'static str>,
     /// How often that case has to pass on the correct adapter.
     pub(crate) correct_runs: usize,
     /// The broken adapter.
@@ -24,13 +26,20 @@ impl Mutant {
         case: &'static str,
         harness: fn() -> MemoryHarness,
     ) -> Self {
-        Self { bug, seen_in, case, correct_runs: 50, harness }
+        Self { bug, seen_in, case, under: None, correct_runs: 50, harness }
     }
 
     /// The same mutant of a case in real time, which the correct adapter passes fewer times so that the run stays short.
     #[must_use]
     pub(crate) const fn in_real_time(mut self) -> Self {
         self.correct_runs = 2;
+        self
+    }
+
+    /// The same mutant, which shows only when this comes together.
+    #[must_use]
+    pub(crate) const fn under(mut self, combination: &'static str) -> Self {
+        self.under = Some(combination);
         self
     }
 

@@ -67,7 +67,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "a detached task for each call",
         "r4_a_dropped_update_falls_back_to_the_previous_registration",
         handle!(Detaches),
-    ),
+    )
+    .under("a call that is dropped while it is on its way"),
     Mutant::new(
         "a failed register is retried for ever",
         "kratos etcd",
@@ -79,7 +80,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "a time-out taken for a failure",
         "r4_a_first_register_whose_answer_is_lost_says_unknown_and_is_undone",
         handle!(DeniesTheOutcome),
-    ),
+    )
+    .under("a write that is carried out, and its answer lost"),
     Mutant::new(
         "deregister answers before anything was removed",
         "adapters that deregister in the background",
@@ -109,13 +111,15 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "Kitex and kratos etcd",
         "r6_recovery_of_the_old_owner_leaves_a_successor_alone",
         store_of_the_first!(WritesBlindly),
-    ),
+    )
+    .under("an expired session and a successor"),
     Mutant::new(
         "a retry of a write that timed out outlives its call",
         "Kitex etcd: keep-registering loop",
         "r6_a_late_register_of_the_old_owner_leaves_a_successor_alone",
         store_of_the_first!(RetriesBehind::default()),
-    ),
+    )
+    .under("a delayed write and a successor"),
     Mutant::new(
         "an address that is taken is an error until its TTL is over",
         "kratos ZooKeeper: NodeExists",
@@ -145,13 +149,15 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "Kitex etcd, kratos and Kitex ZooKeeper",
         "r8_a_deregister_that_failed_in_an_outage_is_completed_after_it",
         handle!(RetriesForEver),
-    ),
+    )
+    .under("an outage and a deregister in it"),
     Mutant::new(
         "a put that timed out is applied after an acknowledged delete",
         "measured on etcd: 5 of 6 rounds without a fence",
         "r8_a_register_that_arrives_late_does_not_show_after_deregister",
         store!(FencesNothing),
-    ),
+    )
+    .under("a delayed write and a deregister that overtakes it"),
     Mutant::new(
         "close leaves the entries to their TTL",
         "Kitex adapters have no close",

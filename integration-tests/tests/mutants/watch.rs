@@ -52,7 +52,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "debouncing without a last look",
         "w2_the_last_of_two_quick_changes_is_delivered",
         || MemoryHarness::new().with_handle(|handle, _| relayed(handle, drops_quick_changes)),
-    ),
+    )
+    .under("two changes within a tenth of a second"),
     Mutant::new(
         "a stale read comes after a fresh one",
         "reads from a lagging follower",
@@ -64,7 +65,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "etcd naming",
         "w2_after_compaction_the_last_item_is_the_store",
         || MemoryHarness::new().with_store(|client, _| TwistedStore::wrap(client, EndsForGood)),
-    ),
+    )
+    .under("a compaction while the watch is cut off"),
     Mutant::new(
         "the watch ends for good on a disconnect",
         "etcd naming, kratos ZooKeeper",
@@ -100,7 +102,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         "watchers without a grace",
         "w4_a_removal_during_an_outage_is_held_for_a_grace_and_then_delivered",
         || MemoryHarness::new().with_handle(|handle, _| relayed(handle, no_grace)),
-    ),
+    )
+    .under("a removal in an outage"),
     Mutant::new(
         "a wiped store empties the list",
         "watchers without a grace",

@@ -11,10 +11,14 @@ use hyper_util::rt::TokioExecutor;
 use integration_tests::eventually;
 use registry_core::{Instance, Resolver, Watch};
 use registry_tower::Channel;
+use registry_volo::RegistryDiscover;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+use volo::loadbalance::random::WeightedRandomBalance;
+use volo_http::ClientBuilder;
+use volo_http::body::BodyConversion as _;
 
 use crate::delayed::Delayed;
 use crate::servers::Kind;
@@ -44,10 +48,13 @@ impl Clients {
         let mut clients = Self { running: Vec::new(), stop, _resolver: resolver.clone() };
         let axum = resolver.watch(&Kind::Axum.service()).unwrap();
         let tonic = resolver.watch(&Kind::Tonic.service()).unwrap();
-        axum.ready(1, Duration::from_secs(20)).await.unwrap();
-        tonic.ready(1, Duration::from_secs(20)).await.unwrap();
+        let volo = resolver.watch(&Kind::Volo.service()).unwrap();
+        for watch in [&axum, &tonic, &volo] {
+            watch.ready(1, Duration::from_secs(20)).await.unwrap();
+        }
         clients.add(through_watch(axum));
         clients.add(through_channel(Channel::new(tonic)));
+        clients.add(through_discover(RegistryDiscover::new(resolver.clone())));
         if let Some(every) = polls {
             clients.add(through_polls(resolver, every));
         }
@@ -136,6 +143,21 @@ fn through_channel(channel: Channel) -> impl AsyncCall {
         async move {
             let answer = client.check(HealthCheckRequest::default()).await;
             answer.map(drop).map_err(|status| format!("check: {status:?}"))
+        }
+    }
+}
+
+/// As a volo-http client does: its balancer knows the list, and hears of changes.
+fn through_discover(discover: RegistryDiscover) -> impl AsyncCall {
+    let client = ClientBuilder::new().load_balance(WeightedRandomBalance::new()).discover(discover).build().unwrap();
+    move || {
+        let client = client.clone();
+        async move {
+            let failed = |error: &dyn std::fmt::Debug| format!("GET of volo: {error:?}");
+            let url = format!("http://{}/", Kind::Volo.service());
+            let answer = client.get(url).send().await.map_err(|error| failed(&error))?;
+            let body = answer.into_string().await.map_err(|error| failed(&error))?;
+            if body == "hello" { Ok(()) } else { Err(format!("GET of volo: another answer: {body}")) }
         }
     }
 }

@@ -9,21 +9,24 @@ use registry_memory::{MemoryStore, Options, connect};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tonic::transport::server::TcpIncoming;
+use volo_http::server::route::{Router, get};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Axum,
     Tonic,
+    Volo,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 2] = [Self::Axum, Self::Tonic];
+    pub(crate) const ALL: [Self; 3] = [Self::Axum, Self::Tonic, Self::Volo];
 
     /// The service that servers of this kind are instances of.
     pub(crate) fn service(self) -> ServiceName {
         let name = match self {
             Self::Axum => "axum",
             Self::Tonic => "tonic",
+            Self::Volo => "volo",
         };
         ServiceName::new(name).unwrap()
     }
@@ -38,6 +41,10 @@ impl Kind {
                 let (_, health) = tonic_health::server::health_reporter();
                 let server = tonic::transport::Server::builder().add_service(health);
                 server.serve_with_incoming_shutdown(TcpIncoming::from(listener), stop).await.unwrap();
+            }
+            Self::Volo => {
+                let app: Router = Router::new().route("/", get(async || "hello"));
+                registry_volo::serve(app, listener, stop).await.unwrap();
             }
         }
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use integration_tests::{Direction, Fault, FaultProxy, OwnerProcess, ZooKeeperDoor, ZooKeeperServer};
+use integration_tests::{Direction, Fault, FaultProxy, OwnerProcess, Scene, ZooKeeperDoor, ZooKeeperServer};
 
-use crate::scene::{info, path, timing};
+use crate::scene::{path, timing};
 use crate::{Outcome, tests};
 
 tests![a_close_right_before_the_process_ends_is_carried_out];
@@ -12,7 +12,7 @@ tests![a_close_right_before_the_process_ends_is_carried_out];
 async fn a_close_right_before_the_process_ends_is_carried_out() -> Outcome {
     let (server, timing) = (ZooKeeperServer::start().await?, timing()?);
     for number in 0..10 {
-        let (proxy, info) = (FaultProxy::start(server.address()).await?, info(number));
+        let (proxy, info) = (FaultProxy::start(server.address()).await?, Scene::info(number));
         let url = format!("zookeeper://{}?ttl={}ms", proxy.address(), timing.ttl().as_millis());
         let mut owner = OwnerProcess::announcing(&url, &info).await?;
         owner.line_with(" registered", timing.recovery()).await?;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use integration_tests::{Acl, ZooKeeperDoor, ZooKeeperEnsemble, eventually};
+use integration_tests::{Acl, Scene, ZooKeeperDoor, ZooKeeperEnsemble, eventually};
 
-use crate::scene::{Failure, Scene, holder};
+use crate::scene::{self, Failure, holder};
 use crate::{Outcome, tests};
 
 tests![
@@ -20,7 +20,7 @@ const ELECTION: Duration = Duration::from_secs(60);
 
 async fn scene() -> Result<(ZooKeeperEnsemble, Scene), Failure> {
     let ensemble = ZooKeeperEnsemble::start().await?;
-    let scene = Scene::open(&ensemble.addresses(), &ensemble.addresses()).await?;
+    let scene = scene::scene(&ensemble.addresses(), &ensemble.addresses()).await?;
     Ok((ensemble, scene))
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use integration_tests::{Fault, FaultProxy, ZooKeeperServer};
 
-use crate::scene::{Scene, timing};
+use crate::scene::{scene, timing};
 use crate::{Outcome, tests};
 
 tests![
@@ -23,7 +23,7 @@ async fn all_is_back_after_two_session_timeouts_of_accept_and_close() -> Outcome
 async fn is_back_after_accept_and_close(lasts: Duration) -> Outcome {
     let server = ZooKeeperServer::start().await?;
     let (owner, watcher) = (FaultProxy::start(server.address()).await?, FaultProxy::start(server.address()).await?);
-    let scene = Scene::open(&[owner.address()], &[watcher.address()]).await?;
+    let scene = scene(&[owner.address()], &[watcher.address()]).await?;
     let before = owner.counts().accepted;
     owner.set(Fault::AcceptAndClose);
     watcher.set(Fault::AcceptAndClose);

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use integration_tests::{Acl, ZooKeeperDoor, ZooKeeperServer, eventually};
+use integration_tests::{Acl, Scene, ZooKeeperDoor, ZooKeeperServer, eventually};
 use registry_core::{ErrorKind, Material, Registry, Resolver, Secret};
 use registry_zookeeper::connect;
 
-use crate::scene::{holder, info, options, path, service, timing};
+use crate::scene::{holder, options, path, timing};
 use crate::{Outcome, tests};
 
 tests![a_changed_password_is_read_when_denied, a_changed_password_is_read_for_a_new_session];
@@ -39,7 +39,7 @@ async fn a_changed_password_is_read_when_denied() -> Outcome {
     let (server, timing) = (ZooKeeperServer::start().await?, timing()?);
     let file = PasswordFile::new(&server)?;
     let mine = connect(options(&[server.address()], &timing).with_user("me", Material::File(file.0.clone()))).await?;
-    let info = info(1);
+    let info = Scene::info(1);
     mine.register(&info).await?;
     let (path, session) = (path(&info), holder(server.address(), &info).await?);
     let mut door = ZooKeeperDoor::open(server.address()).await?;
@@ -50,7 +50,7 @@ async fn a_changed_password_is_read_when_denied() -> Outcome {
     assert_eq!(mine.register(&changed).await.unwrap_err().kind(), ErrorKind::Denied);
     file.set("lion")?;
     mine.register(&changed).await?;
-    assert_eq!(mine.resolve(&service()).await?.instances()[0].weight(), 20);
+    assert_eq!(mine.resolve(&Scene::service()).await?.instances()[0].weight(), 20);
     assert_eq!(holder(server.address(), &info).await?, session);
     mine.close().await?;
     Ok(())
@@ -60,14 +60,14 @@ async fn a_changed_password_is_read_for_a_new_session() -> Outcome {
     let (server, timing) = (ZooKeeperServer::start().await?, timing()?);
     let file = PasswordFile::new(&server)?;
     let mine = connect(options(&[server.address()], &timing).with_user("me", Material::File(file.0.clone()))).await?;
-    mine.register(&info(1)).await?;
+    mine.register(&Scene::info(1)).await?;
     let reader =
         connect(options(&[server.address()], &timing).with_user("me", Material::Inline(Secret::new("lion")))).await?;
-    assert!(reader.resolve(&service()).await?.instances().is_empty(), "it is no node of this password");
+    assert!(reader.resolve(&Scene::service()).await?.instances().is_empty(), "it is no node of this password");
     file.set("lion")?;
-    let session = holder(server.address(), &info(1)).await?.ok_or("it is not registered")?;
+    let session = holder(server.address(), &Scene::info(1)).await?.ok_or("it is not registered")?;
     assert!(ZooKeeperDoor::expire(server.address(), session).await?);
-    let readable = async || (reader.resolve(&service()).await.unwrap().instances().len() == 1).then_some(());
+    let readable = async || (reader.resolve(&Scene::service()).await.unwrap().instances().len() == 1).then_some(());
     eventually(timing.recovery(), "its node is one of the new password", readable).await;
     mine.close().await?;
     reader.close().await?;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use integration_tests::{ZooKeeperDoor, ZooKeeperServer, eventually};
+use integration_tests::{Scene, ZooKeeperDoor, ZooKeeperServer, eventually};
 use registry_core::{RegistrationState, Registry};
 use registry_zookeeper::connect;
 
-use crate::scene::{info, options, path, timing};
+use crate::scene::{options, path, timing};
 use crate::{Outcome, tests};
 
 tests![a_claimer_that_deletes_and_creates_wins];
@@ -20,7 +20,7 @@ const THEIRS: &[u8] = br#"{"Weight":7,"Tags":null}"#;
 async fn a_claimer_that_deletes_and_creates_wins() -> Outcome {
     let (server, timing) = (ZooKeeperServer::start().await?, timing()?);
     let owner = connect(options(&[server.address()], &timing)).await?;
-    let infos: Vec<_> = (0..CLAIMS).map(info).collect();
+    let infos: Vec<_> = (0..CLAIMS).map(Scene::info).collect();
     for info in &infos {
         owner.register(info).await?;
     }

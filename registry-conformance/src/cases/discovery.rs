@@ -7,8 +7,8 @@ use registry_core::{Address, Info, InfoBuilder};
 use crate::case;
 use crate::case::Case;
 use crate::cases::look::{holds, stands};
-use crate::cases::steps::sees;
-use crate::cases::views::{in_time, is_refused, says_away, watching};
+use crate::cases::steps::{hurried, sees};
+use crate::cases::views::{in_a_hurry, is_refused, says_away, watching};
 use crate::context::{Context, Owner};
 use crate::ensure;
 use crate::failure::{Failure, Promised as _};
@@ -82,19 +82,19 @@ async fn d1_each_resolve_asks_the_store(ctx: &Context) -> Result<(), Failure> {
 }
 
 async fn d1_a_store_that_is_cut_off_is_an_error_and_no_empty_list(ctx: &Context) -> Result<(), Failure> {
-    let reader = ctx.connect().await?;
+    let reader = hurried(ctx, &[]).await?;
     let (hooks, id) = (ctx.hooks()?, reader.id());
     resolve_is_an_error_while(ctx, &reader, async || hooks.cut(id).await, async || hooks.heal(id).await).await
 }
 
 async fn d1_a_killed_store_is_an_error_and_no_empty_list(ctx: &Context) -> Result<(), Failure> {
-    let reader = ctx.connect().await?;
+    let reader = hurried(ctx, &[]).await?;
     let hooks = ctx.hooks()?;
     resolve_is_an_error_while(ctx, &reader, async || hooks.kill().await, async || hooks.restart().await).await
 }
 
 async fn d1_a_frozen_store_is_an_error_and_no_empty_list(ctx: &Context) -> Result<(), Failure> {
-    let reader = ctx.connect().await?;
+    let reader = hurried(ctx, &[]).await?;
     let hooks = ctx.hooks()?;
     resolve_is_an_error_while(ctx, &reader, async || hooks.freeze().await, async || hooks.thaw().await).await
 }
@@ -113,7 +113,7 @@ async fn resolve_is_an_error_while(
     begin().await?;
     ctx.note("the fault begins");
     for name in [&service, &nobody] {
-        let answer = in_time(ctx, "resolve", reader.resolve(name)).await?;
+        let answer = in_a_hurry(ctx, "resolve", reader.resolve(name)).await?;
         says_away("resolve while the store is away", answer)?;
     }
     end().await?;

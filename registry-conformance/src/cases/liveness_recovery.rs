@@ -193,7 +193,7 @@ async fn l5_owners_that_lost_the_store_together_spread_their_reconnects(ctx: &Co
     let returns = join_all(owners.iter().map(async |owner| {
         let mut status = owner.status();
         let connected = status.wait_for(|status| status.state == HandleState::Connected);
-        let back = tokio::time::timeout(limit, connected).await.is_ok_and(|status| status.is_ok());
+        let back = ctx.within(limit, "it is connected again", connected).await.is_ok_and(|status| status.is_ok());
         back.then(|| ctx.elapsed() - began)
     }))
     .await;

@@ -91,7 +91,8 @@ async fn l6_a_registration_says_that_it_is_recovering(ctx: &Context) -> Result<(
     ctx.hooks()?.expire(owner.id()).await?;
     for wanted in [RegistrationState::Recovering, RegistrationState::Registered] {
         let reached = status.wait_for(|status| status.state == wanted);
-        let reached = tokio::time::timeout(ctx.timing().recovery(), reached).await;
+        let what = format!("the status becomes {wanted}");
+        let reached = ctx.within(ctx.timing().recovery(), &what, reached).await;
         ensure!(matches!(reached, Ok(Ok(_))), "expected: the status becomes {wanted}; seen: it does not");
     }
     owner.is_ready().promised("ready when it is registered again")
@@ -149,7 +150,7 @@ async fn l6_the_channel_of_a_withdrawn_registration_ends(ctx: &Context) -> Resul
     let mut status = status.ok_or_else(|| Failure::broken("expected: a status of the registration; seen: none"))?;
     ctx.deregister(&owner, &info).await?;
     let ended = async { while status.changed().await.is_ok() {} };
-    tokio::time::timeout(ctx.timing().prompt(), ended).await.promised("the channel of the status ends")?;
+    ctx.within(ctx.timing().prompt(), "the channel of the status ends", ended).await?;
     ensure!(owner.registration(&info).is_none(), "expected: no status after deregister; seen: one");
     owner.is_ready().promised("ready, with nothing registered")
 }

@@ -1,5 +1,6 @@
 //! The cases, by the letters of the contract.
 
+mod credentials;
 mod discovery;
 mod discovery_apart;
 mod liveness;
@@ -44,6 +45,7 @@ pub(crate) fn all() -> Vec<Case> {
         validation::CASES,
         validation_errors::CASES,
         server::CASES,
+        credentials::CASES,
         security::CASES,
     ]
     .concat()

@@ -7,7 +7,8 @@ use registry_core::{ErrorKind, HandleState, RegistrationState, ServiceName};
 use crate::case;
 use crate::case::Case;
 use crate::cases::look::stands;
-use crate::cases::steps::{changed, closed, oversized, refused, rich, sees};
+use crate::cases::steps::{changed, closed, hurried, oversized, refused, rich, sees};
+use crate::cases::views::in_a_hurry;
 use crate::context::{Context, Owner};
 use crate::ensure;
 use crate::failure::{Failure, Promised as _};
@@ -86,8 +87,7 @@ async fn r9_watches_end_with_close(ctx: &Context) -> Result<(), Failure> {
         // What it had seen before the end may still come.
         while watch.next().await.is_some() {}
     };
-    let ended = tokio::time::timeout(ctx.timing().prompt(), ended).await;
-    ended.promised("the watch ends")
+    ctx.within(ctx.timing().prompt(), "the watch ends", ended).await
 }
 
 async fn r9_close_ends_the_session(ctx: &Context) -> Result<(), Failure> {
@@ -100,10 +100,11 @@ async fn r9_close_ends_the_session(ctx: &Context) -> Result<(), Failure> {
 }
 
 async fn r9_close_with_the_store_away_ends_in_time_and_the_handle_is_closed(ctx: &Context) -> Result<(), Failure> {
-    let ((owner, services), reader) = (busy_owner(ctx).await?, ctx.connect().await?);
+    let (reader, services) = (ctx.connect().await?, [ctx.service(), ctx.service()]);
+    let [first, second, third] = [&services[0], &services[0], &services[1]].map(|service| ctx.info(service));
+    let owner = hurried(ctx, &[&first, &second, &third]).await?;
     ctx.hooks()?.cut(owner.id()).await?;
-    let result = tokio::time::timeout(ctx.timing().call_ends(), ctx.close(&owner)).await;
-    let result = result.promised("close ends within the operation timeout")?;
+    let result = in_a_hurry(ctx, "close", ctx.close(&owner)).await?;
     refused("close with the store away", result)?;
     let state = owner.status().borrow().state;
     ensure!(state == HandleState::Closed, "expected: the handle is closed all the same; seen: {state}");
@@ -167,10 +168,8 @@ async fn r9_a_handle_whose_runtime_ended_neither_panics_nor_hangs(ctx: &Context)
     ctx.note("the runtime of the handle has ended");
     let limit = ctx.timing().call_ends();
     // What they can still do is not promised; that they end is (V3).
-    let call = tokio::time::timeout(limit, registry.register(&changed(&info, 9)?)).await;
-    let _ = call.promised("register on a handle without its runtime ends in time")?;
-    let call = tokio::time::timeout(limit, registry.close()).await;
-    let _ = call.promised("close on a handle without its runtime ends in time")?;
+    let _ = ctx.within(limit, "register without a runtime ends", registry.register(&changed(&info, 9)?)).await?;
+    let _ = ctx.within(limit, "close without a runtime ends", registry.close()).await?;
     drop(registry);
     let within = ctx.timing().crash_is_over();
     ctx.eventually(within, "the entry is gone", async || stands(&*reader, &service, &[]).await).await
@@ -231,8 +230,8 @@ async fn r10_a_handle_opens_lazily_while_the_store_is_away(ctx: &Context) -> Res
     request.options.lazy = true;
     let id = request.handle;
     ctx.hooks()?.cut(id).await?;
-    let opened = tokio::time::timeout(ctx.timing().prompt(), ctx.open(request)).await;
-    let owner = opened.promised("a lazy handle opens at once")?.promised("a lazy handle opens with the store away")?;
+    let opened = ctx.within(ctx.timing().prompt(), "a lazy handle opens at once", ctx.open(request)).await?;
+    let owner = opened.promised("a lazy handle opens with the store away")?;
     let state = owner.status().borrow().state;
     ensure!(state == HandleState::Unreachable, "expected: it says that the store is unreachable; seen: {state}");
     owner.announce(&info).promised("announce is ok while the store is away")?;

@@ -77,8 +77,8 @@ impl Pair {
 
     async fn take_over(&self, ctx: &Context) -> Result<(), Failure> {
         let limit = ctx.timing().ttl() / 2;
-        let taken = tokio::time::timeout(limit, ctx.register(&self.new, &self.successor)).await;
-        taken.promised("the takeover does not wait for the other owner's TTL")?.promised("the takeover succeeds")
+        let what = "the takeover, which does not wait for the other owner's TTL";
+        ctx.within(limit, what, ctx.register(&self.new, &self.successor)).await?.promised("the takeover succeeds")
     }
 
     /// The successor's entry stands as it was written, all the time.
@@ -177,8 +177,8 @@ async fn r7_takeover_from_a_dead_owner_succeeds_at_once(ctx: &Context) -> Result
     let Pair { old, new, service, successor, .. } = pair;
     old.crash();
     ctx.note("the old owner crashed");
-    let taken = tokio::time::timeout(ctx.timing().ttl() / 2, ctx.register(&new, &successor)).await;
-    taken.promised("the takeover does not wait for the dead owner's TTL")?.promised("the takeover succeeds")?;
+    let (limit, what) = (ctx.timing().ttl() / 2, "the takeover, which does not wait for the dead owner's TTL");
+    ctx.within(limit, what, ctx.register(&new, &successor)).await?.promised("the takeover succeeds")?;
     let what = "the successor's entry stands";
     let time = ctx.timing().crash_is_over();
     ctx.throughout(time, what, async || stands(&*new, &service, &[&successor]).await).await

@@ -1,6 +1,7 @@
 //! X2 and X3: security, as far as it needs no server of its own.
 
 use std::error::Error as _;
+use std::time::Duration;
 
 use registry_core::{Address, Error, Info, ServiceName};
 use tracing::Level;
@@ -21,11 +22,16 @@ pub(super) const CASES: &[Case] = &[
     case!(X2: x2_no_secret_is_in_a_status_or_an_error),
     case!(X2: x2_no_secret_is_in_what_an_outage_says).with_hooks(&[Hook::Cut]).lasting(Timing::operation),
     case!(X2: x2_no_secret_is_in_what_a_refusal_says).with_hooks(&[Hook::BadCredentials]).lasting(Timing::operation),
-    case!(X3: x3_no_service_name_reaches_another_service),
-    case!(X3: x3_no_service_name_reaches_another_namespace),
-    case!(X3: x3_no_tag_reaches_another_service),
+    case!(X3: x3_no_service_name_reaches_another_service).lasting(many_calls),
+    case!(X3: x3_no_service_name_reaches_another_namespace).lasting(many_calls),
+    case!(X3: x3_no_tag_reaches_another_service).lasting(many_calls),
     case!(X3: x3_no_socket_path_reaches_another_service).where_offered(&["unix addresses"]),
 ];
+
+/// How long some hundred calls take, one after the other.
+fn many_calls(timing: &Timing) -> Duration {
+    timing.allow(Duration::from_secs(10))
+}
 
 /// All that is shown, to be searched for secrets.
 struct Shown {

@@ -280,7 +280,7 @@ where
 }
 
 async fn is_serving(ctx: &Context, readiness: &Readiness) -> Result<(), Failure> {
-    match tokio::time::timeout(ctx.timing().call_ends(), readiness.serving()).await {
+    match ctx.within(ctx.timing().call_ends(), "the server is registered", readiness.serving()).await {
         Ok(true) => Ok(()),
         _ => Err(Failure::broken(format!("expected: the server is registered; seen: {:?}", readiness.is_ready()))),
     }

@@ -17,6 +17,22 @@ pub(super) async fn patient(ctx: &Context) -> Result<Owner, Failure> {
     ctx.open(request).await.map_err(|error| Failure::bench(format!("a handle could not be opened: {error}")))
 }
 
+/// Another handle whose operation timeout is short, for calls that are to run into it. It is connected, and stands for these registrations: on a machine
+/// that is busy these may take longer than such a call.
+pub(super) async fn hurried(ctx: &Context, infos: &[&Info]) -> Result<Owner, Failure> {
+    let mut request = ctx.request();
+    request.options.operation_timeout = ctx.timing().hurry();
+    request.options.lazy = true;
+    let opened = ctx.open(request).await;
+    let owner = opened.map_err(|error| Failure::bench(format!("a handle could not be opened: {error}")))?;
+    for info in infos {
+        owner.announce(info)?;
+    }
+    let ready = async || owner.is_ready().map_err(|cause| cause.to_string());
+    ctx.eventually(ctx.timing().recovery(), "the handle is connected, and all that it announced stands", ready).await?;
+    Ok(owner)
+}
+
 /// An instance with every field set.
 pub(super) fn rich(ctx: &Context, service: &ServiceName) -> Result<Info, Failure> {
     ctx.builder(service)

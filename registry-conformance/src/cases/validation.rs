@@ -130,8 +130,8 @@ async fn v1_a_refusal_needs_no_store(ctx: &Context) -> Result<(), Failure> {
     let owner = ctx.connect().await?;
     let bad = oversized(&ctx.info(&ctx.service()))?;
     ctx.hooks()?.cut(owner.id()).await?;
-    let refused = tokio::time::timeout(ctx.timing().operation() / 4, ctx.register(&owner, &bad)).await;
-    let refused = refused.promised("a refusal at once, with the store away")?;
+    let (limit, what) = (ctx.timing().operation() / 4, "a refusal at once, with the store away");
+    let refused = ctx.within(limit, what, ctx.register(&owner, &bad)).await?;
     ctx.hooks()?.heal(owner.id()).await?;
     names("tags", refused)
 }
@@ -141,10 +141,9 @@ async fn v1_no_name_is_looked_up(ctx: &Context) -> Result<(), Failure> {
     let service = ctx.service();
     // RFC 2606 keeps `.invalid` from ever being a name.
     let info = ctx.builder(&service).address("nobody.invalid:80").build().map_err(Failure::bench)?;
-    let registered = tokio::time::timeout(ctx.timing().prompt(), ctx.register(&owner, &info)).await;
-    registered
-        .promised("an answer without a look-up")?
-        .promised("a host name that resolves to nothing is registered")?;
+    let registered =
+        ctx.within(ctx.timing().prompt(), "an answer without a look-up", ctx.register(&owner, &info)).await?;
+    registered.promised("a host name that resolves to nothing is registered")?;
     sees(ctx, &*reader, &service, &[&info], "the host name as it was registered").await
 }
 

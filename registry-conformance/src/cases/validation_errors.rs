@@ -7,11 +7,12 @@ use registry_core::{Error, ErrorKind, HandleState};
 use crate::case;
 use crate::case::Case;
 use crate::cases::look::stands;
-use crate::cases::steps::sees;
-use crate::cases::views::{in_time, says, says_away};
+use crate::cases::steps::{hurried, sees};
+use crate::cases::views::{in_a_hurry, in_time, says, says_away};
 use crate::context::{Context, Owner};
 use crate::ensure;
 use crate::failure::{Failure, Promised as _};
+use crate::harness::HandleId;
 use crate::hooks::{Access, Hook, HookError};
 use crate::timing::Timing;
 
@@ -47,55 +48,54 @@ async fn v3_calls_on_a_closed_handle_say_closed(ctx: &Context) -> Result<(), Fai
 /// While the fault lasts, every call ends in time and says that the store is away; what needs no store works.
 async fn ends_in_time(
     ctx: &Context,
-    owner: &Owner,
-    begin: impl AsyncFnOnce() -> Result<(), HookError>,
-) -> Result<(), Failure> {
+    begin: impl AsyncFnOnce(HandleId) -> Result<(), HookError>,
+) -> Result<HandleId, Failure> {
     let service = ctx.service();
     let (held, new, wished) = (ctx.info(&service), ctx.info(&service), ctx.info(&service));
-    ctx.register(owner, &held).await?;
-    begin().await?;
+    let owner = hurried(ctx, &[&held]).await?;
+    begin(owner.id()).await?;
     ctx.note("the fault begins");
-    says_away("register", in_time(ctx, "register", ctx.register(owner, &new)).await?)?;
-    says_away("deregister", in_time(ctx, "deregister", ctx.deregister(owner, &held)).await?)?;
-    says_away("resolve", in_time(ctx, "resolve", owner.resolve(&service)).await?)?;
+    says_away("register", in_a_hurry(ctx, "register", ctx.register(&owner, &new)).await?)?;
+    says_away("deregister", in_a_hurry(ctx, "deregister", ctx.deregister(&owner, &held)).await?)?;
+    says_away("resolve", in_a_hurry(ctx, "resolve", owner.resolve(&service)).await?)?;
     owner.announce(&wished).promised("announce needs no store")?;
     owner.watch(&service).promised("watch needs no store")?;
-    says_away("close", in_time(ctx, "close", ctx.close(owner)).await?)?;
+    says_away("close", in_a_hurry(ctx, "close", ctx.close(&owner)).await?)?;
     let state = owner.status().borrow().state;
     ensure!(state == HandleState::Closed, "expected: the handle is closed all the same; seen: {state}");
-    Ok(())
+    Ok(owner.id())
 }
 
 async fn v3_calls_end_in_time_while_cut_off(ctx: &Context) -> Result<(), Failure> {
-    let (owner, hooks) = (ctx.connect().await?, ctx.hooks()?);
-    let id = owner.id();
-    ends_in_time(ctx, &owner, async || hooks.cut(id).await).await?;
+    let hooks = ctx.hooks()?;
+    let id = ends_in_time(ctx, async |id| hooks.cut(id).await).await?;
     Ok(hooks.heal(id).await?)
 }
 
 async fn v3_calls_end_in_time_while_the_store_is_killed(ctx: &Context) -> Result<(), Failure> {
-    let (owner, hooks) = (ctx.connect().await?, ctx.hooks()?);
-    ends_in_time(ctx, &owner, async || hooks.kill().await).await?;
+    let hooks = ctx.hooks()?;
+    ends_in_time(ctx, async |_| hooks.kill().await).await?;
     Ok(hooks.restart().await?)
 }
 
 async fn v3_calls_end_in_time_while_the_store_is_frozen(ctx: &Context) -> Result<(), Failure> {
-    let (owner, hooks) = (ctx.connect().await?, ctx.hooks()?);
-    ends_in_time(ctx, &owner, async || hooks.freeze().await).await?;
+    let hooks = ctx.hooks()?;
+    ends_in_time(ctx, async |_| hooks.freeze().await).await?;
     Ok(hooks.thaw().await?)
 }
 
 async fn v3_calls_end_in_time_while_answers_are_lost(ctx: &Context) -> Result<(), Failure> {
-    let (owner, hooks) = (ctx.connect().await?, ctx.hooks()?);
-    let id = owner.id();
-    ends_in_time(ctx, &owner, async || hooks.lose_answers(id).await).await?;
+    let hooks = ctx.hooks()?;
+    let id = ends_in_time(ctx, async |id| hooks.lose_answers(id).await).await?;
     Ok(hooks.heal(id).await?)
 }
 
 async fn v3_connecting_to_a_killed_store_fails_in_time(ctx: &Context) -> Result<(), Failure> {
     let hooks = ctx.hooks()?;
     hooks.kill().await?;
-    let opened = in_time(ctx, "connect", ctx.open(ctx.request())).await?;
+    let mut request = ctx.request();
+    request.options.operation_timeout = ctx.timing().hurry();
+    let opened = in_a_hurry(ctx, "connect", ctx.open(request)).await?;
     hooks.restart().await?;
     says_away("connect", opened)?;
     let what = "a handle, after the restart";

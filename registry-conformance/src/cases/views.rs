@@ -76,9 +76,12 @@ pub(crate) fn says<T>(call: &str, result: Result<T, Error>, kinds: &[ErrorKind])
     }
 }
 
+/// The call of a [`hurried`](super::steps::hurried) owner ends within its operation timeout, whatever it says.
+pub(crate) async fn in_a_hurry<T>(ctx: &Context, call: &str, future: impl Future<Output = T>) -> Result<T, Failure> {
+    ctx.within(ctx.timing().hurry_ends(), &format!("{call} ends"), future).await
+}
+
 /// The call ends within the operation timeout, whatever it says.
 pub(crate) async fn in_time<T>(ctx: &Context, call: &str, future: impl Future<Output = T>) -> Result<T, Failure> {
-    let limit = ctx.timing().call_ends();
-    let ended = tokio::time::timeout(limit, future).await;
-    ended.map_err(|_| Failure::broken(format!("expected: {call} ends within {limit:?}; seen: it still runs")))
+    ctx.within(ctx.timing().call_ends(), &format!("{call} ends"), future).await
 }

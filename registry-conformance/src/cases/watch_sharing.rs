@@ -31,6 +31,10 @@ pub(super) const CASES: &[Case] = &[
         .with_hooks(&[Hook::CountWatches, Hook::Cut])
         .where_offered(&["ending a watch at the store"])
         .lasting(Timing::recovery),
+    case!(W5, L5: w5_a_thousand_watches_that_came_and_went_leave_nothing)
+        .with_hooks(&[Hook::CountWatches])
+        .where_offered(&["ending a watch at the store"])
+        .lasting(|timing| timing.allow(Duration::from_secs(20))),
     case!(W6: w6_the_newest_snapshot_is_read_without_a_runtime).with_hooks(&[Hook::Cut]).lasting(Timing::recovery),
 ];
 
@@ -194,4 +198,25 @@ async fn w6_the_newest_snapshot_is_read_without_a_runtime(ctx: &Context) -> Resu
     }
     thread.join().map_err(|_| Failure::broken("expected: a read outside a runtime; seen: a panic"))?;
     knows(&watch, &[&info]).promised("the last good snapshot")
+}
+
+async fn w5_a_thousand_watches_that_came_and_went_leave_nothing(ctx: &Context) -> Result<(), Failure> {
+    const AT_ONCE: usize = 20;
+    let (reader, hooks) = (ctx.connect().await?, ctx.hooks()?);
+    let before = hooks.watches().await?;
+    for _ in 0..1_000 / AT_ONCE {
+        let services: Vec<_> = (0..AT_ONCE).map(|_| ctx.service()).collect();
+        let cycles = services.iter().map(async |service| {
+            let mut watch = reader.watch(service)?;
+            ctx.next(&mut watch, ctx.timing().operation(), "the empty list").await.map(drop)
+        });
+        join_all(cycles).await.into_iter().collect::<Result<Vec<()>, Failure>>()?;
+    }
+    let what = "as many watches at the store as before";
+    ctx.eventually(ctx.timing().prompt(), what, async || match hooks.watches().await {
+        Ok(now) if now == before => Ok(()),
+        Ok(now) => Err(format!("{now} instead of {before}")),
+        Err(error) => Err(error.to_string()),
+    })
+    .await
 }

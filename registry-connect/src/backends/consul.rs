@@ -1,6 +1,6 @@
 //! `consul://host:port/base`: the Consul agent of this machine; a base path where a proxy adds one.
 
-use registry_consul::{AgentCheck, Check, Consistency, Options, Tls};
+use registry_consul::{AgentCheck, Check, Consistency, Options};
 use registry_core::{Error, HandleOptions};
 
 use crate::connector::{Backend, Opening};
@@ -14,7 +14,7 @@ fn open(settings: Settings) -> Opening {
 }
 
 fn options(settings: &Settings) -> Result<Options, Error> {
-    let tls = tls(settings)?;
+    let tls = settings.tls()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let host = match settings.url().hosts() {
         [host] => host,
@@ -31,15 +31,6 @@ fn options(settings: &Settings) -> Result<Options, Error> {
     options.check = check(settings)?;
     options.deregister_after = settings.duration("deregister_after").unwrap_or(options.deregister_after);
     Ok(options)
-}
-
-fn tls(settings: &Settings) -> Result<Option<Tls>, Error> {
-    let mut tls = Tls::new();
-    tls.ca = settings.material("ca").cloned();
-    tls.certificate = settings.material("cert").cloned();
-    tls.key = settings.material("key").cloned();
-    let configured = tls != Tls::new();
-    settings.tls_is_wanted(configured).map(|wanted| wanted.then_some(tls))
 }
 
 fn consistency(settings: &Settings) -> Result<Consistency, Error> {
@@ -98,7 +89,7 @@ mod tests {
 
     #[test]
     fn every_option_has_its_key() {
-        let url = "consul://[::1]:8501/base?token=t&ca=CA&cert_file=/c&key_file=/k&dc=dc2&consistency=stale&wait=5s\
+        let url = "consul://[::1]:8501/base?token=t&ca=CA&cert_file=/c&key_file=/k&server_name=n&dc=dc2&consistency=stale&wait=5s\
                    &check=http:/healthz&check_interval=1s&check_timeout=2s&deregister_after=2m&ttl=10s&lazy=true";
         let options = parse(url).unwrap();
         assert_eq!(options.address, "https://[::1]:8501/base");
@@ -108,6 +99,7 @@ mod tests {
             (&tls.certificate, &tls.key),
             (&Some(Material::File("/c".into())), &Some(Material::File("/k".into())))
         );
+        assert_eq!(tls.server_name.as_deref(), Some("n"));
         assert_eq!((options.datacenter.as_deref(), options.consistency), (Some("dc2"), Consistency::Stale));
         let seconds = Duration::from_secs;
         let timing = AgentCheck { interval: seconds(1), timeout: seconds(2) };

@@ -1,7 +1,7 @@
 //! `etcd://user:password@host:port,host:port/prefix`: etcd; without a prefix Kitex's.
 
 use registry_core::{Error, HandleOptions};
-use registry_etcd::{Options, Tls};
+use registry_etcd::Options;
 
 use crate::connector::{Backend, Opening};
 use crate::settings::Settings;
@@ -27,18 +27,8 @@ fn options(settings: &Settings) -> Result<Options, Error> {
     };
     options.user = settings.text("user").map(str::to_owned);
     options.password = settings.material("password").cloned();
-    options.tls = tls(settings)?;
+    options.tls = settings.tls()?;
     Ok(options)
-}
-
-fn tls(settings: &Settings) -> Result<Option<Tls>, Error> {
-    let mut tls = Tls::new();
-    tls.ca = settings.material("ca").cloned();
-    tls.certificate = settings.material("cert").cloned();
-    tls.key = settings.material("key").cloned();
-    tls.server_name = settings.text("server_name").map(str::to_owned);
-    let configured = tls != Tls::new();
-    settings.tls_is_wanted(configured).map(|wanted| wanted.then_some(tls))
 }
 
 #[cfg(test)]

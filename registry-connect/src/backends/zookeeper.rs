@@ -13,7 +13,12 @@ fn open(settings: Settings) -> Opening {
     Box::pin(async move { registry_zookeeper::connect(options(&settings)?).await })
 }
 
-fn options(settings: &Settings) -> Result<Options, Error> {
+/// What a `zookeeper://` URL says, as the backend's own options: for what is no operation of a handle, such as
+/// [`Client::prune`](registry_zookeeper::Client::prune).
+///
+/// # Errors
+/// `InvalidInput` on the part or key that cannot be.
+pub fn options(settings: &Settings) -> Result<Options, Error> {
     let hosts: Vec<_> = settings.url().hosts().iter().map(ToString::to_string).collect();
     if hosts.is_empty() {
         return Err(refused("host", "is missing: at least one, as in `zookeeper://127.0.0.1:2181`"));

@@ -1,14 +1,18 @@
 //! From credentials to a client of the agent.
 
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use consulrs::client::{ConsulClient, ConsulClientSettings};
+use hyper::client::connect::dns::Name;
 use native_tls::{Certificate, Identity, Protocol, TlsConnector};
+use registry_core::TlsTexts;
+use reqwest::dns::{Addrs, Resolve, Resolving};
 use reqwest::redirect::Policy;
 
 use super::error::Failure;
-use crate::config::{Config, Credentials, TlsTexts};
+use crate::config::{Config, Credentials};
 
 /// How long a connection that nobody uses is kept.
 const IDLE: Duration = Duration::from_secs(30);
@@ -27,7 +31,7 @@ impl Connector {
     /// HTTP/1.1 alone, TLS by the system's library alone, no proxy, no redirect: what consulrs would choose by itself has known weaknesses, listed in the
     /// workspace's `deny.toml`.
     pub(super) fn client(&self, config: &Config, credentials: &Credentials) -> Result<ConsulClient, Failure> {
-        let builder = reqwest::Client::builder()
+        let mut builder = reqwest::Client::builder()
             .use_preconfigured_tls(self.tls(credentials.tls.as_ref())?)
             .https_only(credentials.tls.is_some())
             .http1_only()
@@ -39,10 +43,13 @@ impl Connector {
             .tcp_keepalive(KEEP_ALIVE)
             .tcp_nodelay(true)
             .user_agent(concat!("registry-consul/", env!("CARGO_PKG_VERSION")));
+        if config.requests != config.base {
+            builder = builder.dns_resolver(Arc::new(Dialled(config.host.clone())));
+        }
         let http = builder.build().map_err(|error| Failure::of_tls_material(&error))?;
         // Made from parts: consulrs' builder of settings would read the environment, and its `Debug` shows the token.
         let settings = ConsulClientSettings {
-            address: config.base.clone(),
+            address: config.requests.clone(),
             ca_certs: Vec::new(),
             client_cert: None,
             client_key: None,
@@ -50,7 +57,7 @@ impl Connector {
             verify: true,
             version: 1,
         };
-        Ok(ConsulClient { http: rustify::clients::reqwest::Client::new(&config.base, http), settings })
+        Ok(ConsulClient { http: rustify::clients::reqwest::Client::new(&config.requests, http), settings })
     }
 
     fn tls(&self, texts: Option<&TlsTexts>) -> Result<TlsConnector, Failure> {
@@ -64,6 +71,19 @@ impl Connector {
                 Ok(connector)
             }
         }
+    }
+}
+
+/// Dials this host, whatever name the certificate must bear. The port stays that of the URL.
+struct Dialled(String);
+
+impl Resolve for Dialled {
+    fn resolve(&self, _name: Name) -> Resolving {
+        let host = self.0.clone();
+        Box::pin(async move {
+            let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
     }
 }
 

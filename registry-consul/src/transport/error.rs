@@ -261,7 +261,7 @@ fn of_tls(text: &str) -> Option<Failure> {
         "ostname mismatch",
         "not trusted",
     ]) {
-        let mend = "check that the CA given signed the agent's certificate, and that it bears the host of the address";
+        let mend = "check that the CA given signed the agent's certificate, and that it bears the host of the address, or the server name given";
         return Some(misconfigured(format!("{text}: {mend}")));
     }
     if found(&[

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::runtime::Handle as Runtime;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use self::report::{OutageLog, Outages};
@@ -30,12 +30,17 @@ use crate::snapshot::Snapshot;
 use crate::store::{Found, Store};
 use crate::watch::{Publisher, Watch, WeakWatch};
 
+/// How many views are opened at once. Those of many services that were lost together would otherwise take longer than one attempt may, each time anew.
+const OPENING: usize = 32;
+
 /// The watches of one handle. Dropping it ends them all.
 pub(crate) struct Watchers {
     store: Arc<dyn Store>,
     settings: Settings,
     runtime: Runtime,
     outages: Arc<Outages>,
+    /// A view is opened with one of these.
+    turns: Arc<Semaphore>,
     state: Arc<Mutex<State>>,
 }
 
@@ -63,6 +68,7 @@ impl Watchers {
             settings,
             runtime: Runtime::current(),
             outages: Arc::default(),
+            turns: Arc::new(Semaphore::new(OPENING)),
             state: Arc::new(Mutex::new(state)),
         }
     }
@@ -86,6 +92,7 @@ impl Watchers {
             store: self.store.clone(),
             service: service.clone(),
             settings: self.settings,
+            turns: self.turns.clone(),
             publisher,
             log: OutageLog::new(self.outages.clone(), service.clone()),
         };

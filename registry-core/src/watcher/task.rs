@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::report::OutageLog;
@@ -54,6 +54,7 @@ pub(super) struct Task {
     pub(super) store: Arc<dyn Store>,
     pub(super) service: ServiceName,
     pub(super) settings: Settings,
+    pub(super) turns: Arc<Semaphore>,
     pub(super) publisher: Publisher,
     pub(super) log: OutageLog,
 }
@@ -61,11 +62,12 @@ pub(super) struct Task {
 impl Task {
     /// Keeps the watch going until nobody watches any more, or the sender of `stop` is gone.
     pub(super) async fn run(self, mut stop: watch::Receiver<()>) {
-        let Self { store, service, settings, publisher, log } = self;
+        let Self { store, service, settings, turns, publisher, log } = self;
         let mut follower = Follower {
             store: &*store,
             service: &service,
             settings,
+            turns: &turns,
             publisher: &publisher,
             table: Table::new(settings.grace, settings.settle),
             stale: None,
@@ -87,6 +89,7 @@ struct Follower<'a> {
     store: &'a dyn Store,
     service: &'a ServiceName,
     settings: Settings,
+    turns: &'a Semaphore,
     publisher: &'a Publisher,
     table: Table,
     stale: Option<Stale>,
@@ -127,6 +130,8 @@ impl Follower<'_> {
     async fn open(&mut self, attempt: u32) -> Result<OpenView, StoreError> {
         let limit = self.settings.attempt_timeout;
         let (store, service) = (self.store, self.service);
+        // Waiting for a turn is no part of the attempt. It is never refused: nobody closes the semaphore.
+        let _turn = self.turns.acquire().await;
         let opening = async { store.view(service, attempt).await.map(OpenView::new) };
         let mut view = within(limit, guarded(opening)).await?;
         let ViewChange::Full(found) = within(limit, view.next()).await? else {

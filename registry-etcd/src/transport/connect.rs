@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use etcd_client::{Certificate, Client, ConnectOptions, Error, Identity, TlsOptions};
 
-use crate::config::{Credentials, TlsTexts};
+use registry_core::TlsTexts;
+
+use crate::config::Credentials;
 
 /// How often an HTTP/2 ping is sent while a stream is open. A server closes connections that ping more often than each 5 s
 /// (`--grpc-keepalive-min-time`).

@@ -164,11 +164,14 @@ impl Link {
 
     /// Creates a persistent node and those above it, as far as they are missing (rule 10). They are shared, so they are open to everybody.
     pub(crate) async fn create_folder(&self, path: &str) -> Result<(), Failure> {
+        let mut denied = false;
         for (at, _) in path.match_indices('/').skip(1).chain([(path.len(), "")]) {
             match self.create(&path[..at], &[], Kind::Persistent).await {
                 Ok(_) | Err(Failure::NodeExists) => {}
                 // Who may not create what is there already learns it from what comes next.
-                Err(Failure::NoAuth) if at < path.len() => {}
+                Err(Failure::NoAuth) if at < path.len() => denied = true,
+                // What is not there is what we were not permitted to create.
+                Err(Failure::NoNode) if denied => return Err(Failure::NoAuth),
                 Err(failure) => return Err(failure),
             }
         }

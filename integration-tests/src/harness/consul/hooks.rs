@@ -14,18 +14,20 @@ use registry_core::{Info, ServiceName};
 use serde_json::{Value, json};
 
 use super::stand::{self, ConsulStand};
+use crate::harness::credentials::CredentialFiles;
 use crate::harness::link::Link;
 use crate::harness::pool::Pool;
 
 /// The hooks of one namespace.
 pub(super) struct ConsulHooks {
     pool: Arc<Pool<ConsulStand>>,
+    files: CredentialFiles,
     namespace: String,
 }
 
 impl ConsulHooks {
-    pub(super) fn new(pool: Arc<Pool<ConsulStand>>, namespace: &str) -> Self {
-        Self { pool, namespace: namespace.to_owned() }
+    pub(super) fn new(pool: Arc<Pool<ConsulStand>>, files: CredentialFiles, namespace: &str) -> Self {
+        Self { pool, files, namespace: namespace.to_owned() }
     }
 
     async fn stand(&self) -> Result<Arc<ConsulStand>, HookError> {
@@ -54,6 +56,7 @@ impl Hooks for ConsulHooks {
             Hook::Wipe,
             Hook::Deny,
             Hook::BadCredentials,
+            Hook::MendCredentials,
             Hook::CountRequests,
         ]
     }
@@ -153,6 +156,10 @@ impl Hooks for ConsulHooks {
         let door = self.stand().await?.server.door();
         door.set_policy(&stand::policy(handle.0), stand::ALL).await?;
         Ok(stand::allow(&door, handle.0).await?)
+    }
+
+    async fn mend_credentials(&self, handle: HandleId) -> Result<(), HookError> {
+        Ok(self.files.mend(&self.namespace, handle)?)
     }
 
     async fn requests(&self, handle: HandleId) -> Result<u64, HookError> {

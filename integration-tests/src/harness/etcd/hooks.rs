@@ -12,18 +12,20 @@ use tokio::net::TcpStream;
 use super::encode;
 use super::stand::EtcdStand;
 use crate::bench;
+use crate::harness::credentials::CredentialFiles;
 use crate::harness::link::Link;
 use crate::harness::pool::Pool;
 
 /// The hooks of one namespace.
 pub(super) struct EtcdHooks {
     pool: Arc<Pool<EtcdStand>>,
+    files: CredentialFiles,
     namespace: String,
 }
 
 impl EtcdHooks {
-    pub(super) fn new(pool: Arc<Pool<EtcdStand>>, namespace: &str) -> Self {
-        Self { pool, namespace: namespace.to_owned() }
+    pub(super) fn new(pool: Arc<Pool<EtcdStand>>, files: CredentialFiles, namespace: &str) -> Self {
+        Self { pool, files, namespace: namespace.to_owned() }
     }
 
     async fn stand(&self) -> Result<Arc<EtcdStand>, HookError> {
@@ -67,6 +69,7 @@ impl Hooks for EtcdHooks {
             Hook::Deny,
             Hook::DenyEntry,
             Hook::BadCredentials,
+            Hook::MendCredentials,
             Hook::CountWatches,
             Hook::CountSessions,
             Hook::CountRequests,
@@ -188,6 +191,10 @@ impl Hooks for EtcdHooks {
             Ok(())
         });
         Ok(allow.await?)
+    }
+
+    async fn mend_credentials(&self, handle: HandleId) -> Result<(), HookError> {
+        Ok(self.files.mend(&self.namespace, handle)?)
     }
 
     async fn watches(&self) -> Result<usize, HookError> {

@@ -8,16 +8,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use registry_conformance::{ConnectRequest, Credentials, Harness, Hooks};
+use registry_conformance::{ConnectRequest, Credentials, Harness, HookError, Hooks};
 use registry_core::store::{Capabilities, Store as _};
 use registry_core::{Error, ErrorKind, Handle, ServiceRegistry};
 use registry_etcd::{Client, Material, Options, Secret};
 
 use self::hooks::EtcdHooks;
 use self::stand::EtcdStand;
+use super::credentials::CredentialFiles;
 use super::pool::Pool;
 use super::spy::Spy;
+use super::version;
 use crate::bench::BenchError;
+use crate::environment::Backend;
 
 /// What etcd does not know as a password; not to be shown either.
 const WRONG_PASSWORD: &str = "simsalabim-90d3";
@@ -26,6 +29,7 @@ const WRONG_PASSWORD: &str = "simsalabim-90d3";
 #[derive(Debug, Default)]
 pub struct EtcdHarness {
     pool: Arc<Pool<EtcdStand>>,
+    files: CredentialFiles,
 }
 
 impl EtcdHarness {
@@ -45,6 +49,10 @@ impl Harness for EtcdHarness {
         Options::default().client().expect("invariant: the defaults can work").capabilities()
     }
 
+    fn server_version(&self) -> Option<String> {
+        version::of(Backend::Etcd)
+    }
+
     fn smallest_ttl(&self) -> Duration {
         Duration::from_secs(2)
     }
@@ -54,19 +62,19 @@ impl Harness for EtcdHarness {
         let stand = self.pool.stand(&request.namespace).await.map_err(broken)?;
         let link = stand.link(request.handle).await.map_err(broken)?;
         let password = match request.credentials {
-            Credentials::Bad => WRONG_PASSWORD,
-            _ => door::PASSWORD,
+            Credentials::Bad => self.files.bad(&request.namespace, request.handle, WRONG_PASSWORD, door::PASSWORD)?,
+            _ => Material::Inline(Secret::new(door::PASSWORD)),
         };
         let options = Options::new([link.proxy.address().to_string()])
             .with_prefix(&request.namespace)
-            .with_user(door::user(request.handle.0), Material::Inline(Secret::new(password)));
+            .with_user(door::user(request.handle.0), password);
         let client = options.with_handle(request.options.clone()).client()?;
         let store = Spy { store: client, sessions: link.sessions.clone() };
         Ok(Box::new(Handle::open(Arc::new(store), request.options).await?))
     }
 
     fn hooks(&self, namespace: &str) -> Option<Arc<dyn Hooks>> {
-        Some(Arc::new(EtcdHooks::new(self.pool.clone(), namespace)))
+        Some(Arc::new(EtcdHooks::new(self.pool.clone(), self.files.clone(), namespace)))
     }
 
     fn isolated_stores(&self) -> bool {
@@ -77,7 +85,13 @@ impl Harness for EtcdHarness {
         [door::PASSWORD, WRONG_PASSWORD].map(str::to_owned).to_vec()
     }
 
+    async fn prepare(&self, namespace: &str) -> Result<(), HookError> {
+        self.pool.prepare(namespace).await?;
+        Ok(())
+    }
+
     async fn finish(&self, namespace: &str) {
+        self.files.finish(namespace);
         self.pool.finish(namespace).await;
     }
 }

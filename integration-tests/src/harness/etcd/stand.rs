@@ -8,7 +8,7 @@ use registry_conformance::HandleId;
 
 use super::door::{self, Door};
 use crate::bench::{self, BenchError};
-use crate::etcd_server::EtcdServer;
+use crate::etcd::EtcdServer;
 use crate::harness::link::{Link, Links};
 use crate::harness::pool::Stand;
 

@@ -9,6 +9,7 @@ use registry_core::{Info, ServiceName};
 use super::stand::ZooKeeperStand;
 use super::{access, encode, stand};
 use crate::bench::BenchError;
+use crate::harness::credentials::CredentialFiles;
 use crate::harness::link::Link;
 use crate::harness::pool::Pool;
 use crate::zookeeper::Acl;
@@ -16,12 +17,13 @@ use crate::zookeeper::Acl;
 /// The hooks of one namespace.
 pub(super) struct ZooKeeperHooks {
     pool: Arc<Pool<ZooKeeperStand>>,
+    files: CredentialFiles,
     namespace: String,
 }
 
 impl ZooKeeperHooks {
-    pub(super) fn new(pool: Arc<Pool<ZooKeeperStand>>, namespace: &str) -> Self {
-        Self { pool, namespace: namespace.to_owned() }
+    pub(super) fn new(pool: Arc<Pool<ZooKeeperStand>>, files: CredentialFiles, namespace: &str) -> Self {
+        Self { pool, files, namespace: namespace.to_owned() }
     }
 
     async fn stand(&self) -> Result<Arc<ZooKeeperStand>, HookError> {
@@ -64,6 +66,7 @@ impl Hooks for ZooKeeperHooks {
             Hook::Deny,
             Hook::DenyEntry,
             Hook::BadCredentials,
+            Hook::MendCredentials,
             Hook::CountWatches,
             Hook::CountSessions,
             Hook::CountRequests,
@@ -175,6 +178,10 @@ impl Hooks for ZooKeeperHooks {
 
     /// One for each service and connection: the watches of a service's children. Its entries are watched, too, each with a watch of its own,
     /// which end with that one.
+    async fn mend_credentials(&self, handle: HandleId) -> Result<(), HookError> {
+        Ok(self.files.mend(&self.namespace, handle)?)
+    }
+
     async fn watches(&self) -> Result<usize, HookError> {
         let watches = self.stand().await?.server.watches().await?;
         let of_a_service = |path: &str| path.strip_prefix('/').is_some_and(|rest| rest.matches('/').count() == 1);

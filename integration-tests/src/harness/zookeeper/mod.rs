@@ -9,16 +9,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use registry_conformance::{ConnectRequest, Credentials, Harness, Hooks};
+use registry_conformance::{ConnectRequest, Credentials, Harness, HookError, Hooks};
 use registry_core::store::{Capabilities, Store as _};
 use registry_core::{Error, ErrorKind, Handle, ServiceRegistry};
 use registry_zookeeper::{Material, Options, Secret};
 
 use self::hooks::ZooKeeperHooks;
 use self::stand::ZooKeeperStand;
+use super::credentials::CredentialFiles;
 use super::pool::Pool;
 use super::spy::Spy;
+use super::version;
 use crate::bench::BenchError;
+use crate::environment::Backend;
 
 /// The user of all handles: what one of them writes, the others may replace.
 const USER: &str = "registry";
@@ -31,6 +34,7 @@ const WRONG_PASSWORD: &str = "simsalabim-90d3";
 #[derive(Debug, Default)]
 pub struct ZooKeeperHarness {
     pool: Arc<Pool<ZooKeeperStand>>,
+    files: CredentialFiles,
 }
 
 impl ZooKeeperHarness {
@@ -50,6 +54,10 @@ impl Harness for ZooKeeperHarness {
         Options::default().client().expect("invariant: the defaults can work").capabilities()
     }
 
+    fn server_version(&self) -> Option<String> {
+        version::of(Backend::Zookeeper)
+    }
+
     fn smallest_ttl(&self) -> Duration {
         Duration::from_secs(4)
     }
@@ -59,18 +67,18 @@ impl Harness for ZooKeeperHarness {
         let stand = stand(&self.pool, &request.namespace).await.map_err(broken)?;
         let link = stand.link(request.handle).await.map_err(broken)?;
         let password = match request.credentials {
-            Credentials::Bad => WRONG_PASSWORD,
-            _ => PASSWORD,
+            Credentials::Bad => self.files.bad(&request.namespace, request.handle, WRONG_PASSWORD, PASSWORD)?,
+            _ => Material::Inline(Secret::new(PASSWORD)),
         };
         let options = Options::new(format!("{}/{}", link.proxy.address(), request.namespace))
-            .with_user(USER, Material::Inline(Secret::new(password)))
+            .with_user(USER, password)
             .with_handle(request.options.clone());
         let store = Spy { store: options.client()?, sessions: link.sessions.clone() };
         Ok(Box::new(Handle::open(Arc::new(store), request.options).await?))
     }
 
     fn hooks(&self, namespace: &str) -> Option<Arc<dyn Hooks>> {
-        Some(Arc::new(ZooKeeperHooks::new(self.pool.clone(), namespace)))
+        Some(Arc::new(ZooKeeperHooks::new(self.pool.clone(), self.files.clone(), namespace)))
     }
 
     fn isolated_stores(&self) -> bool {
@@ -81,7 +89,14 @@ impl Harness for ZooKeeperHarness {
         [PASSWORD, WRONG_PASSWORD].map(str::to_owned).to_vec()
     }
 
+    async fn prepare(&self, namespace: &str) -> Result<(), HookError> {
+        self.pool.prepare(namespace).await?;
+        stand(&self.pool, namespace).await?;
+        Ok(())
+    }
+
     async fn finish(&self, namespace: &str) {
+        self.files.finish(namespace);
         self.pool.finish(namespace).await;
     }
 }

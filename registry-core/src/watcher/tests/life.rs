@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::script::*;
 use crate::error::ErrorKind;
 use crate::handle::Handle;
+use crate::name::ServiceName;
 use crate::resolver::Resolver;
+use crate::watcher::OPENING;
 
 #[tokio::test(start_paused = true)]
 async fn two_watches_of_a_service_share_one_view() {
@@ -16,6 +18,19 @@ async fn two_watches_of_a_service_share_one_view() {
     let mut second = watchers.watch(&service()).unwrap();
     assert_eq!(second.next().await.unwrap().difference.added.len(), 1);
     assert_eq!(script.opened.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_views_of_many_services_are_opened_a_few_at_a_time_and_all_in_the_end() {
+    let script = Script::default().opens(Opening::Hangs);
+    let watchers = watchers(&script);
+    let name = |number: usize| ServiceName::new(format!("demo-{number}")).unwrap();
+    let watches: Vec<_> = (0..4 * OPENING).map(|number| watchers.watch(&name(number)).unwrap()).collect();
+    soon().await;
+    assert_eq!(script.attempts.lock().unwrap().len(), OPENING);
+    script.open_with(Opening::Lists(Vec::new()));
+    pass(options().attempt_timeout + options().backoff_cap).await;
+    assert!(watches.iter().all(|watch| watch.latest().is_known()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! etcd servers that belong to one test.
+//! One etcd node, and how nodes are started and asked.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -31,24 +31,7 @@ impl Kind for Etcd {
     const BACKEND: Backend = Backend::Etcd;
 
     fn run_arguments(image: &str, port: u16) -> Vec<String> {
-        let publish = format!("127.0.0.1:{port}:2379");
-        // Syncing to disk costs time and nothing here survives the machine anyway; SIGKILL loses no written data. Passwords are hashed often.
-        let arguments = [
-            "--publish",
-            &publish,
-            "--volume",
-            "/etcd-data",
-            image,
-            "/usr/local/bin/etcd",
-            "--name=etcd",
-            "--data-dir=/etcd-data",
-            "--listen-client-urls=http://0.0.0.0:2379",
-            "--advertise-client-urls=http://127.0.0.1:2379",
-            "--log-level=warn",
-            "--unsafe-no-fsync",
-            "--bcrypt-cost=4",
-        ];
-        arguments.map(str::to_owned).to_vec()
+        run_arguments(image, port, &["--name=etcd".to_owned()])
     }
 
     /// Whether etcd's health check, which reads through the leader, passes.
@@ -63,4 +46,25 @@ impl Kind for Etcd {
         let asked = bench::on_bench(async move { tokio::time::timeout(ANSWERS, ask).await }).await;
         matches!(asked, Ok(Ok(answer)) if answer.contains(r#""health":"true""#))
     }
+}
+
+/// What `docker run` is given to start a node that is published on this port; `who` it is are options of etcd.
+pub(super) fn run_arguments(image: &str, port: u16, who: &[String]) -> Vec<String> {
+    let publish = format!("127.0.0.1:{port}:2379");
+    // Syncing to disk costs time and nothing here survives the machine anyway; SIGKILL loses no written data. Passwords are hashed often.
+    let arguments = [
+        "--publish",
+        &publish,
+        "--volume",
+        "/etcd-data",
+        image,
+        "/usr/local/bin/etcd",
+        "--data-dir=/etcd-data",
+        "--listen-client-urls=http://0.0.0.0:2379",
+        "--advertise-client-urls=http://127.0.0.1:2379",
+        "--log-level=warn",
+        "--unsafe-no-fsync",
+        "--bcrypt-cost=4",
+    ];
+    arguments.into_iter().map(str::to_owned).chain(who.iter().cloned()).collect()
 }
