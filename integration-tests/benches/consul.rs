@@ -263,7 +263,7 @@ impl Plain {
     async fn seen_by_query(&self) -> Duration {
         let (wanted, (mut index, _)) = (id(&info(MANY)), self.list("consistent").await);
         let has = |list: &Value| list.as_array().unwrap().iter().any(|entry| entry["Service"]["ID"] == wanted.as_str());
-        let (mut began, mut item) = (Instant::now(), Duration::ZERO);
+        let mut began = Instant::now();
         let registering = async {
             // The query waits by then.
             settle().await;
@@ -280,7 +280,7 @@ impl Plain {
             }
         };
         let seen = within(async { tokio::join!(registering, watching).1 }).await;
-        item += seen.duration_since(began);
+        let item = seen.duration_since(began);
         self.put(&format!("/v1/agent/service/deregister/{wanted}"), None).await;
         within(async { while has(&self.list("consistent").await.1) {} }).await;
         settle().await;
