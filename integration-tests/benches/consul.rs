@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
 use integration_tests::{ConsulServer, docker};
-use registry_consul::{Handle, Info, Material, Options, Registry, Resolver, Secret, ServiceName, Watch, connect};
+use registry_consul::{
+    Handle, HandleOptions, Info, Material, Options, Registry, Resolver, Secret, ServiceName, Watch, connect,
+};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -365,7 +367,10 @@ async fn settle() {
 }
 
 fn options(address: &str, token: &str) -> Options {
-    Options::new(address).with_token(Material::Inline(Secret::new(token))).with_ttl(TTL)
+    let mut timings = HandleOptions::with_ttl(TTL);
+    // A stall of the machine is no measurement's end.
+    (timings.operation_timeout, timings.attempt_timeout) = (PATIENCE, Duration::from_secs(20));
+    Options::new(address).with_token(Material::Inline(Secret::new(token))).with_handle(timings)
 }
 
 async fn open(server: &ConsulServer) -> Handle {
