@@ -47,7 +47,7 @@ impl Timing {
         self.scale
     }
 
-    /// The options that handles are opened with: the contract's limits, an audit each two TTLs so that cases need not wait half a minute.
+    /// The options that handles are opened with: the contract's limits, and audits so frequent that cases need not wait half a minute.
     pub fn options(&self) -> HandleOptions {
         let mut options = HandleOptions::with_ttl(self.ttl);
         options.audit_interval = self.audit();
@@ -55,9 +55,10 @@ impl Timing {
         options
     }
 
-    /// How often handles audit their entries (L4).
+    /// How often handles audit their entries (L4). However long the TTL, it is so short that what is allowed for one attempt counts: an owner
+    /// that needs no more than its interval uses two thirds of [`restored_by_audit`](Self::restored_by_audit) at most.
     pub fn audit(&self) -> Duration {
-        self.ttl * 2
+        (self.ttl * 2).min(self.allow(Duration::from_secs(2)))
     }
 
     /// Within what time an entry that vanished is back: the audit interval with its jitter, the wait before restoring (L4), and one attempt.
@@ -92,7 +93,7 @@ impl Timing {
 
     /// The operation timeout of an owner whose calls are to run into it: short, so that the margin of [`hurry_ends`](Self::hurry_ends) counts.
     pub fn hurry(&self) -> Duration {
-        self.allow(Duration::from_secs(1))
+        self.allow(Duration::from_millis(800))
     }
 
     /// [`hurry`](Self::hurry) and the same margin for the machine as elsewhere.

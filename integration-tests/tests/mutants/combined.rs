@@ -19,7 +19,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "a watch that is opened again begins one revision too late, and misses the next removal",
         "etcd naming, kratos etcd: a watch that goes on from the revision of another answer",
-        "w2_after_a_cut_the_last_item_is_the_store",
+        "w2_after_a_kill_the_last_item_is_the_store",
         || MemoryHarness::new().with_handle(|handle, _| Box::new(Twisted(Relay { handle, change: one_too_late }))),
     )
     .under("an outage, and a removal as the first change after it"),
