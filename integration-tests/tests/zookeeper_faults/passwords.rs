@@ -47,7 +47,8 @@ async fn a_changed_password_is_read_when_denied() -> Outcome {
     door.set_acl(&path, LION).await?;
     door.close().await?;
     let changed = info.to_builder().weight(20).build()?;
-    assert_eq!(mine.register(&changed).await.unwrap_err().kind(), ErrorKind::Denied);
+    let refused = mine.register(&changed).await.err().ok_or("written with a password that is not the node's")?;
+    assert_eq!(refused.kind(), ErrorKind::Denied);
     file.set("lion")?;
     mine.register(&changed).await?;
     assert_eq!(mine.resolve(&Scene::service()).await?.instances()[0].weight(), 20);
@@ -67,7 +68,8 @@ async fn a_changed_password_is_read_for_a_new_session() -> Outcome {
     file.set("lion")?;
     let session = holder(server.address(), &Scene::info(1)).await?.ok_or("it is not registered")?;
     assert!(ZooKeeperDoor::expire(server.address(), session).await?);
-    let readable = async || (reader.resolve(&Scene::service()).await.unwrap().instances().len() == 1).then_some(());
+    let seen = async || reader.resolve(&Scene::service()).await.is_ok_and(|seen| seen.instances().len() == 1);
+    let readable = async || seen().await.then_some(());
     eventually(timing.recovery(), "its node is one of the new password", readable).await;
     mine.close().await?;
     reader.close().await?;
