@@ -14,8 +14,8 @@ use crate::harness::etcd::EtcdHarness;
 use crate::harness::zookeeper::ZooKeeperHarness;
 use crate::memory::MemoryHarness;
 
-#[derive(Debug)]
 /// Each adapter's column: its heading, the name of its report, and its suite.
+#[derive(Debug)]
 pub struct Adapter {
     /// How readers know the store.
     pub title: &'static str,
@@ -151,7 +151,7 @@ const HEAD: &str = "# What each adapter keeps of the contract\n\n\
 Rendered from the reports in [conformance/](conformance/), which the [conformance suite](../registry-conformance/README.md) wrote; a test compares \
 them with the code's cases and capabilities. [CONTRIBUTING.md](../CONTRIBUTING.md#the-conformance-page) says how to renew it. Of \
 each clause: how many of the cases about it were passed. *Not offered* is what the store or its client cannot do: the \
-reasons stand below.\n\n";
+reasons stand below. Cases that failed while others kept the machine busy, or that are newer than the run, were run again alone and merged.\n\n";
 
 /// The cases of a report by name.
 fn cases(report: &Value) -> BTreeMap<String, Value> {
