@@ -19,14 +19,17 @@ const OWNERS: Acl = Acl { permissions: 31, scheme: "digest", id: "registry:4MPCr
 /// Nobody listens there.
 const NOBODY: &str = "127.0.0.1:1";
 
+/// A test: its store, its name after that, and what it does.
+type Test = (Backend, &'static str, fn() -> Running);
+
 fn main() {
-    let tests: [(Backend, &str, fn() -> Running); 6] = [
+    let tests: [Test; 6] = [
         (Backend::Etcd, "a_sound_deployment_passes_and_is_left_empty", || Box::pin(sound_etcd())),
-        (Backend::Etcd, "what_is_wrong_is_one_line", || Box::pin(wrong_etcd())),
+        (Backend::Etcd, "what_is_wrong_is_one_line", || Box::pin(async { wrong_etcd() })),
         (Backend::Zookeeper, "a_sound_deployment_passes_and_is_left_empty", || Box::pin(sound_zookeeper())),
         (Backend::Zookeeper, "what_is_wrong_is_one_line", || Box::pin(wrong_zookeeper())),
         (Backend::Consul, "a_sound_deployment_passes_and_is_left_empty", || Box::pin(sound_consul())),
-        (Backend::Consul, "what_is_wrong_is_one_line", || Box::pin(wrong_consul())),
+        (Backend::Consul, "what_is_wrong_is_one_line", || Box::pin(async { wrong_consul() })),
     ];
     let trials: Vec<Trial> = tests.into_iter().map(|(backend, name, body)| trial(backend, name, body)).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit()
@@ -107,7 +110,7 @@ async fn sound_etcd() -> Outcome {
     passes("etcd", &format!("etcd://{}/x?{identity}&{user}", host(&on_mutual)), "D1")
 }
 
-async fn wrong_etcd() -> Outcome {
+fn wrong_etcd() -> Outcome {
     let ((plain, _), (tls_url, mutual), (ca, _)) = (shared(Backend::Etcd)?, secured_etcd()?, tls()?);
     let secured = host(&tls_url);
     let reader = format!("user=reader&password_file={}", file("passwords/reader")?);
@@ -162,7 +165,7 @@ async fn sound_consul() -> Outcome {
     passes("consul", &format!("consul://{}?{identity}&{token}", host(&on_mutual)), "D1")
 }
 
-async fn wrong_consul() -> Outcome {
+fn wrong_consul() -> Outcome {
     let ((plain, _), (tls_url, mutual), (ca, _)) = (shared(Backend::Consul)?, secured_consul()?, tls()?);
     let secured = host(&tls_url);
     let token = |name: &str| file(&format!("tokens/{name}")).map(|path| format!("token_file={path}"));

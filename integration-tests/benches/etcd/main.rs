@@ -20,9 +20,12 @@ mod steady;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
+/// A group of rows, by the name that chooses it.
+type Group = (&'static str, fn() -> Outcome);
+
 fn main() -> Outcome {
     let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let groups: [(&str, fn() -> Outcome); 5] = [
+    let groups: [Group; 5] = [
         ("register", register::run),
         ("latency", latency::run),
         ("steady", steady::run),

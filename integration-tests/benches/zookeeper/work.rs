@@ -1,6 +1,7 @@
 //! The rows about a server that answers.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -21,7 +22,7 @@ const TTL: Duration = Duration::from_secs(10);
 const SHORT_TTL: Duration = Duration::from_secs(4);
 const LIMIT: Duration = Duration::from_secs(120);
 
-pub(crate) fn options(server: impl ToString, ttl: Duration) -> Options {
+pub(crate) fn options(server: SocketAddr, ttl: Duration) -> Options {
     let mut options = Options::new(server.to_string()).with_ttl(ttl);
     // What is measured is not what its limits are for.
     options.handle.operation_timeout = LIMIT;

@@ -33,10 +33,10 @@ pub(crate) struct Entry {
     pub(crate) lease: i64,
 }
 
-pub(crate) fn trial(name: &str, body: fn(Bench) -> Outcome) -> Trial {
+pub(crate) fn trial(name: &str, body: fn(&Bench) -> Outcome) -> Trial {
     Trial::ignorable_test(format!("etcd::{name}"), move || match Backend::Etcd.availability() {
         Availability::Ready => {
-            let ran = Bench::new().and_then(body);
+            let ran = Bench::new().and_then(|bench| body(&bench));
             ran.map(|()| Completion::Completed).map_err(|error| Failed::from(error.to_string()))
         }
         Availability::Ignored(reason) => Ok(Completion::ignored_with(reason)),

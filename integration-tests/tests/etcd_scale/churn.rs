@@ -29,12 +29,12 @@ type Last = BTreeMap<String, [Option<u32>; 2]>;
 
 type Call<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + 'a>>;
 
-fn concurrent_calls_of_two_handles_end_as_their_last_calls_say(bench: Bench) -> Outcome {
+fn concurrent_calls_of_two_handles_end_as_their_last_calls_say(bench: &Bench) -> Outcome {
     let mut options = bench.options();
     options.handle.audit_interval = AUDIT;
     bench.runtime.block_on(async {
         let handles = [connect(options.clone()).await?, connect(options).await?];
-        let leases = [own_lease(&bench, &handles[0], 0).await?, own_lease(&bench, &handles[1], 1).await?];
+        let leases = [own_lease(bench, &handles[0], 0).await?, own_lease(bench, &handles[1], 1).await?];
         let mut last = Last::new();
         for round in 0..ROUNDS {
             let calls = choose(bench.scaled(CALLS), round, &mut last);
@@ -91,12 +91,11 @@ async fn own_lease(bench: &Bench, handle: &Handle, number: usize) -> Result<i64,
     Ok(lease)
 }
 
+/// An identity that stands otherwise than was wanted: what stands, and what each handle wants.
+type Wrong<'a> = (&'a str, Option<&'a Entry>, [Option<u32>; 2]);
+
 /// The identities that stand otherwise than the last calls say: that of the one owner that wants it, that of either where both do, and nothing where none does.
-fn wrong<'a>(
-    stands: &'a BTreeMap<String, Entry>,
-    last: &'a Last,
-    leases: [i64; 2],
-) -> Vec<(&'a str, Option<&'a Entry>, [Option<u32>; 2])> {
+fn wrong<'a>(stands: &'a BTreeMap<String, Entry>, last: &'a Last, leases: [i64; 2]) -> Vec<Wrong<'a>> {
     let mut found = Vec::new();
     for (address, wanted) in last {
         let entry = stands.get(address);

@@ -27,7 +27,7 @@ const POINTERS: usize = 48;
 /// Measured: about 40 bytes.
 const LEAVING: usize = 512;
 
-fn ten_thousand_instances_are_registered_watched_changed_and_gone(bench: Bench) -> Outcome {
+fn ten_thousand_instances_are_registered_watched_changed_and_gone(bench: &Bench) -> Outcome {
     let count = bench.scaled(INSTANCES);
     let infos: Vec<_> = (0..count).map(|number| info("large", number, 10, TAG)).collect();
     let (owner, reader) = (bench.connect()?, bench.connect()?);

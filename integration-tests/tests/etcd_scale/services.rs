@@ -20,7 +20,7 @@ const GRACE: Duration = Duration::from_secs(1);
 /// build, most of it the futures of the client.
 const SERVICE: usize = 128 * 1024;
 
-fn a_thousand_services_are_watched_by_one_handle(bench: Bench) -> Outcome {
+fn a_thousand_services_are_watched_by_one_handle(bench: &Bench) -> Outcome {
     let count = bench.scaled(SERVICES);
     let name = |number: usize| format!("service-{number}");
     let owner = bench.connect()?;
