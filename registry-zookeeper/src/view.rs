@@ -20,6 +20,9 @@ mod tests;
 /// How often a service that comes and goes is looked at before the view gives up.
 const TRIES: usize = 5;
 
+/// How many children of a first list are read at a time. Each part may take an attempt, so that a large service is known over a slow link, too.
+const PART: usize = 1_024;
+
 /// A view of one service. A watch tells once, and is armed again by the read that it causes: of the list when children came or went, of one child when that
 /// one changed.
 pub(crate) struct ZooKeeperView {
@@ -29,12 +32,19 @@ pub(crate) struct ZooKeeperView {
     folder: String,
     changes: UnboundedReceiver<String>,
     /// The first list, until it was read.
-    listed: Option<Vec<String>>,
+    listed: Option<Listed>,
     /// The children that were told of.
     known: HashSet<String>,
     /// What has to be read again. Kept until it was read, so that a dropped [`View::next`] loses nothing.
     due: Due,
     queue: VecDeque<ViewChange>,
+}
+
+/// The children that were listed at first, and those of them that were read.
+struct Listed {
+    children: Vec<String>,
+    read: usize,
+    found: Vec<(String, Found)>,
 }
 
 #[derive(Default)]
@@ -53,17 +63,27 @@ impl ZooKeeperView {
         if children.is_empty() {
             may_read(&view.link, &view.chroot).await?;
         }
-        view.listed = Some(children);
+        view.listed = Some(Listed { children, read: 0, found: Vec::new() });
         Ok(view)
     }
 
-    /// Reads the children that were listed at first. One that is gone by then is not known: its node may come back before the list is read again.
-    async fn begin(&mut self, children: &[String]) -> Result<ViewChange, Failure> {
-        let read = self.read(children).await?;
-        self.listed = None;
-        let (known, found) = read.into_iter().filter_map(|(child, found)| Some((child, found?))).unzip();
+    /// Reads the next part of the children that were listed at first; `None` when all were read. One that is gone by then is not known: its node may come
+    /// back before the list is read again.
+    async fn begin(&mut self) -> Result<Option<ViewChange>, Failure> {
+        let Some(Listed { children, read, .. }) = &self.listed else { return Ok(None) };
+        let end = children.len().min(read + PART);
+        let part = self.read(&children[*read..end]).await?;
+        // Nothing is awaited from here on, so that a part is taken in whole.
+        let Some(mut listed) = self.listed.take() else { return Ok(None) };
+        listed.found.extend(part.into_iter().filter_map(|(child, found)| Some((child, found?))));
+        listed.read = end;
+        if end < listed.children.len() {
+            self.listed = Some(listed);
+            return Ok(Some(ViewChange::Alive));
+        }
+        let (known, found) = listed.found.into_iter().unzip();
         self.known = known;
-        Ok(ViewChange::Full(found))
+        Ok(Some(ViewChange::Full(found)))
     }
 
     /// The children, with a watch armed on what would change them: on the service's node, or on its creation.
@@ -127,8 +147,8 @@ impl ZooKeeperView {
 #[async_trait]
 impl View for ZooKeeperView {
     async fn next(&mut self) -> Result<ViewChange, StoreError> {
-        if let Some(children) = self.listed.clone() {
-            return Ok(self.begin(&children).await?);
+        if let Some(change) = self.begin().await? {
+            return Ok(change);
         }
         loop {
             if let Some(change) = self.queue.pop_front() {

@@ -158,7 +158,8 @@ pub trait Session: Send + Sync {
 #[async_trait]
 pub trait View: Send {
     /// The next change. The first one is [`ViewChange::Full`], from a watch that was armed before or with its read, so that nothing is lost
-    /// between the two. Cancel safe.
+    /// between the two. A list that takes longer than one attempt is read in parts: [`ViewChange::Alive`] before it says that a part was read, and
+    /// the next part gets an attempt of its own. Cancel safe.
     ///
     /// # Errors
     /// The view is over: core drops it and opens another. A doubt about completeness is an error, too.

@@ -134,8 +134,15 @@ impl Follower<'_> {
         let _turn = self.turns.acquire().await;
         let opening = async { store.view(service, attempt).await.map(OpenView::new) };
         let mut view = within(limit, guarded(opening)).await?;
-        let ViewChange::Full(found) = within(limit, view.next()).await? else {
-            return Err(StoreError::new(ErrorKind::Other, "the adapter's view did not begin with a full list"));
+        let found = loop {
+            match within(limit, view.next()).await? {
+                ViewChange::Full(found) => break found,
+                // A part of a long list was read.
+                ViewChange::Alive => {}
+                _ => {
+                    return Err(StoreError::new(ErrorKind::Other, "the adapter's view did not begin with a full list"));
+                }
+            }
         };
         let now = Instant::now();
         metrics::resynced();

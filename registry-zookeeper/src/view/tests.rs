@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use registry_core::store::Store;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -9,23 +10,23 @@ use super::*;
 use crate::engine::{Access, Connection, Engine, Event, Kind, Stat};
 use crate::{Client, Options};
 
-/// The one instance of the one service.
-const PATH: &str = "/demo/10.0.0.5:1";
 const RECORD: &[u8] = br#"{"Weight":7,"Tags":null}"#;
 
-/// A server on which a node is taken over between the first list and the read that it causes: it is listed, gone when it is read, and back when its
-/// service is listed again, as the change of the list tells.
+/// A server with one service of some instances, to look at.
 #[derive(Clone, Default)]
-struct TakenOver(Arc<Mutex<State>>);
+struct Fake(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    reads: usize,
+    instances: usize,
+    /// The first instance that is read is taken over between the list and that read: it is gone when it is read, and back when its service is
+    /// listed again, as the change of the list tells.
+    taken_over: bool,
     events: Option<UnboundedSender<Event>>,
 }
 
 #[async_trait]
-impl Engine for TakenOver {
+impl Engine for Fake {
     async fn connect(
         &self,
         _: SocketAddr,
@@ -38,7 +39,7 @@ impl Engine for TakenOver {
 }
 
 #[async_trait]
-impl Connection for TakenOver {
+impl Connection for Fake {
     async fn authenticate(&self, _: Vec<u8>) -> Result<(), Failure> {
         Ok(())
     }
@@ -60,18 +61,17 @@ impl Connection for TakenOver {
     }
 
     async fn get(&self, path: &str, _: Watch) -> Result<(Vec<u8>, Stat), Failure> {
-        assert_eq!(path, PATH);
+        assert!(path.starts_with("/demo/10.0.0.5:"), "{path}");
         let mut state = self.0.lock().unwrap();
-        state.reads += 1;
-        if state.reads > 1 {
-            return Ok((RECORD.to_vec(), Stat::default()));
+        if std::mem::take(&mut state.taken_over) {
+            state.events.as_ref().unwrap().send(Event::Changed("/demo".into())).unwrap();
+            return Err(Failure::NoNode);
         }
-        state.events.as_ref().unwrap().send(Event::Changed("/demo".into())).unwrap();
-        Err(Failure::NoNode)
+        Ok((RECORD.to_vec(), Stat::default()))
     }
 
     async fn children(&self, _: &str, _: Watch) -> Result<Vec<String>, Failure> {
-        Ok(vec!["10.0.0.5:1".into()])
+        Ok((1..=self.0.lock().unwrap().instances).map(|port| format!("10.0.0.5:{port}")).collect())
     }
 
     async fn close(&self) -> Result<(), Failure> {
@@ -79,12 +79,36 @@ impl Connection for TakenOver {
     }
 }
 
+async fn view(instances: usize, taken_over: bool) -> Box<dyn View> {
+    let fake = Fake(Arc::new(Mutex::new(State { instances, taken_over, events: None })));
+    let config = crate::config::Config::new(&Options::new("127.0.0.1:1")).unwrap();
+    Client::on(Arc::new(fake), config).view(&"demo".try_into().unwrap(), 0).await.unwrap()
+}
+
+async fn next(view: &mut Box<dyn View>) -> ViewChange {
+    tokio::time::timeout(Duration::from_secs(10), view.next()).await.unwrap().unwrap()
+}
+
 #[tokio::test]
 async fn an_instance_that_is_taken_over_while_the_first_list_is_read_is_told() {
-    let config = crate::config::Config::new(&Options::new("127.0.0.1:1")).unwrap();
-    let client = Client::on(Arc::new(TakenOver::default()), config);
-    let mut view = client.view(&"demo".try_into().unwrap(), 0).await.unwrap();
-    assert!(matches!(view.next().await.unwrap(), ViewChange::Full(found) if found.is_empty()));
-    let told = tokio::time::timeout(Duration::from_secs(10), view.next()).await.unwrap().unwrap();
+    let mut view = view(1, true).await;
+    assert!(matches!(next(&mut view).await, ViewChange::Full(found) if found.is_empty()));
+    let told = next(&mut view).await;
     assert!(matches!(told, ViewChange::Upsert(found) if found.instance.as_ref().unwrap().weight() == 7));
+}
+
+#[tokio::test]
+async fn a_long_list_is_read_in_parts_and_told_whole() {
+    let mut view = view(2 * PART + 1, false).await;
+    for _ in 0..2 {
+        assert!(matches!(next(&mut view).await, ViewChange::Alive));
+    }
+    assert!(matches!(next(&mut view).await, ViewChange::Full(found) if found.len() == 2 * PART + 1));
+}
+
+#[tokio::test]
+async fn a_part_that_nobody_waits_for_any_more_is_read_again() {
+    let mut view = view(PART, false).await;
+    assert!(view.next().now_or_never().is_none(), "the answers come from another thread");
+    assert!(matches!(next(&mut view).await, ViewChange::Full(found) if found.len() == PART));
 }

@@ -34,6 +34,21 @@ async fn the_views_of_many_services_are_opened_a_few_at_a_time_and_all_in_the_en
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_list_that_is_read_in_parts_may_take_longer_than_one_attempt() {
+    let limit = options().attempt_timeout;
+    let slow = |takes| Script::default().opens(Opening::ListsInParts(found(&[1, 2]), takes));
+    let script = slow(limit.mul_f64(0.9));
+    let (_watchers, watch) = watching(&script).await;
+    assert_eq!((ports(&watch), script.opened.load(Ordering::Relaxed)), (vec![1, 2], 1));
+    // Each part has one attempt, and no more.
+    let script = slow(limit.mul_f64(1.1));
+    let watchers = watchers(&script);
+    let watch = watchers.watch(&service()).unwrap();
+    pass(limit * 10).await;
+    assert!(!watch.latest().is_known() && script.opened.load(Ordering::Relaxed) > 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn dropping_the_last_watch_ends_the_view_and_a_later_one_opens_another() {
     let script = Script::listing(&[1]);
     let (watchers, watch) = watching(&script).await;

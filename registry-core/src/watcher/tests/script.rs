@@ -45,10 +45,14 @@ pub(super) enum Opening {
     Fails(ErrorKind),
     Panics,
     Lists(Vec<Found>),
+    /// Lists in parts, each of which takes this long.
+    ListsInParts(Vec<Found>, Duration),
 }
 
 enum Step {
     Says(Result<ViewChange, StoreError>),
+    /// Says that it lives, after this time.
+    Reads(Duration),
     Panics,
 }
 
@@ -147,14 +151,18 @@ impl Store for Scripted {
     async fn view(&self, _service: &ServiceName, attempt: u32) -> Result<Box<dyn View>, StoreError> {
         self.0.attempts.lock().unwrap().push(attempt);
         let opening = self.0.opening.lock().unwrap().clone();
+        let (sender, says) = unbounded_channel();
         let full = match opening {
             Opening::Hangs => return std::future::pending().await,
             Opening::Fails(kind) => return Err(StoreError::new(kind, "the store says no")),
             Opening::Panics => panic!("this adapter is broken"),
             Opening::Lists(full) => full,
+            Opening::ListsInParts(full, takes) => {
+                (0..5).for_each(|_| assert!(sender.send(Step::Reads(takes)).is_ok()));
+                full
+            }
         };
         self.0.opened.fetch_add(1, Ordering::Relaxed);
-        let (sender, says) = unbounded_channel();
         assert!(sender.send(Step::Says(Ok(ViewChange::Full(full)))).is_ok());
         *self.0.present.lock().unwrap() = Some(sender);
         Ok(Box::new(ScriptView { script: self.0.clone(), says }))
@@ -166,6 +174,10 @@ impl View for ScriptView {
     async fn next(&mut self) -> Result<ViewChange, StoreError> {
         match self.says.recv().await {
             Some(Step::Says(said)) => said,
+            Some(Step::Reads(takes)) => {
+                tokio::time::sleep(takes).await;
+                Ok(ViewChange::Alive)
+            }
             Some(Step::Panics) => panic!("this view is broken"),
             None => Err(StoreError::unreachable("another view was opened")),
         }
