@@ -9,7 +9,7 @@ cd "$root"
 
 stores=(etcd zookeeper consul)
 # Of no store, and mostly waiting, too.
-waiting=(rolling_restart)
+waiting=(rolling_restart stores)
 mkdir -p "$logs"
 
 # lane_of <test target>: the store that it is about, by its name; `common` for what is about none or about several.

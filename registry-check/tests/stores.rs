@@ -148,7 +148,7 @@ async fn wrong_zookeeper() -> Outcome {
     // Some other server's port: nothing that speaks ZooKeeper's protocol.
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     let silent = listener.local_addr()?;
-    says(&format!("zookeeper://{silent}"), "Unreachable", &["cannot connect", "no answer"], "")?;
+    says(&format!("zookeeper://{silent}"), "Unreachable", &["cannot connect", "answer"], "")?;
     let mut door = ZooKeeperDoor::open(address).await?;
     assert!(door.delete("/owned").await? && door.delete("/readable").await?, "the check left something, or took it");
     Ok(())
