@@ -90,6 +90,8 @@ impl Bench {
 
     pub(crate) async fn node(&mut self, record: &Record) -> Option<Node> {
         let path = self.path(record);
+        // The session of a door that was idle for some seconds is over.
+        self.door = ZooKeeperDoor::open(self.server).await.unwrap();
         self.door.get(&path).await.unwrap()
     }
 }
