@@ -86,7 +86,7 @@ impl Case {
         self
     }
 
-    /// The same case, with how long it takes on a correct adapter. It is stopped after three times as long and half a minute.
+    /// The same case, with how long it takes on a correct adapter. It is stopped after three times as long and a minute.
     #[must_use]
     pub const fn lasting(mut self, lasts: fn(&Timing) -> Duration) -> Self {
         self.lasts = lasts;
@@ -134,7 +134,7 @@ impl Case {
 
     /// When it is stopped.
     pub fn limit(&self, timing: &Timing) -> Duration {
-        self.lasts(timing) * 3 + timing.allow(Duration::from_secs(30))
+        self.lasts(timing) * 3 + timing.allow(Duration::from_secs(60))
     }
 
     pub(crate) fn run<'a>(&self, context: &'a Context) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>> {

@@ -17,6 +17,11 @@ impl Sessions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).last().map(|(session, _)| *session)
     }
 
+    /// Whether this is one of them.
+    pub(super) fn has(&self, session: SessionId) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|(known, _)| *known == session)
+    }
+
     /// Who opened them.
     pub(super) fn owner(&self) -> Option<OwnerToken> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).last().map(|(_, owner)| owner.clone())

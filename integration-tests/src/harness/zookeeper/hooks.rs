@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use registry_conformance::{Access, HandleId, Hook, HookError, Hooks};
+use registry_core::store::SessionId;
 use registry_core::{Info, ServiceName};
 
 use super::stand::ZooKeeperStand;
@@ -189,7 +190,10 @@ impl Hooks for ZooKeeperHooks {
     }
 
     async fn sessions(&self) -> Result<usize, HookError> {
-        Ok(self.stand().await?.server.sessions().await?.len())
+        // Of the handles alone: one that confirms the end of another is told to end itself, and not waited for.
+        let stand = self.stand().await?;
+        let living = stand.server.sessions().await?;
+        Ok(living.iter().filter(|session| stand.is_of_a_handle(SessionId(**session))).count())
     }
 
     async fn requests(&self, handle: HandleId) -> Result<u64, HookError> {

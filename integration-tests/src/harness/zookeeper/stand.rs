@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use registry_conformance::HandleId;
+use registry_core::store::SessionId;
 use tokio::sync::Mutex;
 
 use super::access;
@@ -49,6 +50,12 @@ impl ZooKeeperStand {
                 self.links.add(handle, self.server.address_of(place)).await
             }
         }
+    }
+
+    /// Whether a handle opened this session for its entries.
+    pub(super) fn is_of_a_handle(&self, session: SessionId) -> bool {
+        let links = self.links.handles().into_iter().filter_map(|handle| self.links.of(handle));
+        links.into_iter().any(|link| link.sessions.has(session))
     }
 
     /// Does something through the back door.
