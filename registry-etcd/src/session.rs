@@ -17,13 +17,18 @@ use crate::transport::{Change, Expected, Failure, KeepAlive, Renewed, Stored, Sw
 /// The largest request that is sent when it can be split, in bytes: etcd refuses more than 1.5 MiB (`--max-request-bytes`).
 const MAX_REQUEST: usize = 1024 * 1024;
 
-/// Entries in one transaction. etcd allows 128 comparisons in one (`--max-txn-ops`); an entry takes up to two, and the fence one.
-pub(crate) const MAX_BATCH: usize = 60;
+/// Entries in one transaction that reads them, or expects nothing to stand there: etcd allows 128 comparisons and operations (`--max-txn-ops`), and the
+/// fence takes one.
+pub(crate) const MAX_BATCH: usize = 127;
+
+/// Entries in one transaction that compares revision and lease of each.
+const MAX_COMPARED: usize = 63;
 
 /// One lease, never used again after it was lost.
 ///
-/// Every write is a transaction that compares what was read just before, and the session's *fence*: a key on the same lease whose revision stands for all
-/// writes begun since it was last written. Writing it anew shuts out those begun earlier, however late they arrive.
+/// Every write is a transaction that compares what stands there with what was read just before, or with nothing, which is what stands in the way of a new
+/// registration; and the session's *fence*: a key on the same lease whose revision stands for all writes begun since it was last written. Writing it anew
+/// shuts out those begun earlier, however late they arrive.
 pub(crate) struct EtcdSession {
     transport: Arc<Transport>,
     lease: i64,
@@ -75,6 +80,34 @@ impl EtcdSession {
         }
     }
 
+    /// Writes what has nothing in its way: all at once, or, when that is refused, each by itself.
+    async fn put_new(&self, fence: Option<&Expected>, batch: &[Put]) -> Vec<First> {
+        let changes: Vec<Change> = batch.iter().map(|put| self.write(put, None)).collect();
+        let groups =
+            groups(&changes, MAX_BATCH).into_iter().map(async |group| match self.put_group_new(fence, group).await {
+                Ok(first) => first,
+                Err(failure) if group.len() > 1 && failure.is_refusal() => {
+                    let one = async |change| {
+                        let first = self.put_group_new(fence, std::slice::from_ref(change)).await;
+                        first.unwrap_or_else(|failure| vec![First::Failed(failure.into_write_error())])
+                    };
+                    join_all(group.iter().map(one)).await.into_iter().flatten().collect()
+                }
+                Err(failure) => vec![First::Failed(failure.into_write_error()); group.len()],
+            });
+        join_all(groups).await.into_iter().flatten().collect()
+    }
+
+    async fn put_group_new(&self, fence: Option<&Expected>, group: &[Change]) -> Result<Vec<First>, Failure> {
+        Ok(match self.transport.swap(fence, group).await? {
+            Swapped::Done => vec![First::Written; group.len()],
+            Swapped::Refused(stands) if fence.is_some_and(|fence| fence.revision != stands.fence) => {
+                vec![First::Failed(self.refused(fence, stands.fence)); group.len()]
+            }
+            Swapped::Refused(stands) => stands.entries.into_iter().map(First::Stands).collect(),
+        })
+    }
+
     /// Applies what was found applicable; the rest has its result already.
     async fn settle<T: Copy>(
         &self,
@@ -90,7 +123,7 @@ impl EtcdSession {
 
     /// Applies changes, each independent of the others: together where that works, and those of a group that was refused one by one.
     async fn apply(&self, fence: Option<&Expected>, changes: &[Change]) -> Vec<Result<(), WriteError>> {
-        let groups = groups(changes).into_iter().map(|group| self.apply_group(fence, group));
+        let groups = groups(changes, MAX_COMPARED).into_iter().map(|group| self.apply_group(fence, group));
         join_all(groups).await.into_iter().flatten().collect()
     }
 
@@ -99,8 +132,8 @@ impl EtcdSession {
             return vec![self.apply_one(fence, change).await];
         }
         match self.transport.swap(fence, group).await {
-            Ok(Swapped::Done { .. }) => vec![Ok(()); group.len()],
-            Ok(Swapped::Refused { .. }) => join_all(group.iter().map(|change| self.apply_one(fence, change))).await,
+            Ok(Swapped::Done) => vec![Ok(()); group.len()],
+            Ok(Swapped::Refused(_)) => join_all(group.iter().map(|change| self.apply_one(fence, change))).await,
             Err(failure) if failure.is_refusal() => {
                 join_all(group.iter().map(|change| self.apply_one(fence, change))).await
             }
@@ -110,8 +143,8 @@ impl EtcdSession {
 
     async fn apply_one(&self, fence: Option<&Expected>, change: &Change) -> Result<(), WriteError> {
         match self.transport.swap(fence, std::slice::from_ref(change)).await {
-            Ok(Swapped::Done { .. }) => Ok(()),
-            Ok(Swapped::Refused { fence: stands }) => Err(self.refused(fence, stands)),
+            Ok(Swapped::Done) => Ok(()),
+            Ok(Swapped::Refused(stands)) => Err(self.refused(fence, stands.fence)),
             Err(failure) => Err(failure.into_write_error()),
         }
     }
@@ -156,8 +189,13 @@ impl EtcdSession {
         if foreign && put.guard == Guard::AbsentOrOurs {
             return Err(WriteError::Foreign);
         }
+        Ok(self.write(put, stored))
+    }
+
+    /// A put, where this stands.
+    fn write(&self, put: &Put, stored: Option<&Stored>) -> Change {
         let write = Write::Put { value: put.record.value().into(), lease: self.lease };
-        Ok(Change { expected: expected(put.record.key(), stored), write })
+        Change { expected: expected(put.record.key(), stored), write }
     }
 
     /// What a removal may remove, or why there is nothing to remove.
@@ -181,15 +219,15 @@ impl Session for EtcdSession {
     }
 
     async fn put(&self, batch: &[Put], ours: &Lineage) -> Vec<Result<(), WriteError>> {
-        // Before anything is read: a fence written from now on shuts these writes out.
+        // Before anything is asked: a fence written from now on shuts these writes out.
         let fence = self.present_fence();
-        let keys: Vec<&str> = batch.iter().map(|put| put.record.key().as_str()).collect();
-        let read = self.read(&keys, What::NoValues).await;
-        let judge = |(put, stored): (&Put, Result<Option<Stored>, Failure>)| match stored {
-            Ok(stored) => self.replaceable(put, stored.as_ref(), ours).map_err(Err),
-            Err(failure) => Err(Err(failure.not_applied().into_write_error())),
+        let first = self.put_new(fence.as_ref(), batch).await;
+        let judge = |(put, first): (&Put, First)| match first {
+            First::Written => Err(Ok(())),
+            First::Failed(error) => Err(Err(error)),
+            First::Stands(stored) => self.replaceable(put, stored.as_ref(), ours).map_err(Err),
         };
-        self.settle(fence.as_ref(), batch.iter().zip(read).map(judge).collect(), ()).await
+        self.settle(fence.as_ref(), batch.iter().zip(first).map(judge).collect(), ()).await
     }
 
     async fn remove(&self, batch: &[Record], ours: &Lineage) -> Vec<Result<Removed, WriteError>> {
@@ -242,6 +280,15 @@ impl Session for EtcdSession {
     }
 }
 
+/// What came of the first step of a put.
+#[derive(Clone)]
+enum First {
+    Written,
+    /// This stands in its way; or nothing does, and something in the way of another entry of the same request.
+    Stands(Option<Stored>),
+    Failed(WriteError),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owner {
     Nobody,
@@ -264,12 +311,12 @@ fn expected(key: &Key, stored: Option<&Stored>) -> Expected {
     Expected { key: key.as_str().into(), revision, lease }
 }
 
-/// Consecutive changes that fit into one request each.
-fn groups(changes: &[Change]) -> Vec<&[Change]> {
+/// Consecutive changes that fit into one request each, at most `most` of them.
+fn groups(changes: &[Change], most: usize) -> Vec<&[Change]> {
     let mut groups = Vec::new();
     let (mut start, mut size) = (0, 0);
     for (at, change) in changes.iter().enumerate() {
-        if at > start && (size + change.size() > MAX_REQUEST || at - start == MAX_BATCH) {
+        if at > start && (size + change.size() > MAX_REQUEST || at - start == most) {
             groups.push(&changes[start..at]);
             (start, size) = (at, 0);
         }
@@ -293,19 +340,19 @@ mod tests {
     #[test]
     fn no_group_is_larger_than_a_request_may_be() {
         let changes: Vec<_> = (0..60).map(|_| change(64 * 1024 - 200)).collect();
-        let sizes: Vec<_> = groups(&changes).iter().map(|group| group.len()).collect();
+        let sizes: Vec<_> = groups(&changes, MAX_BATCH).iter().map(|group| group.len()).collect();
         assert_eq!(sizes, [16, 16, 16, 12]);
     }
 
     #[test]
     fn no_group_has_more_entries_than_a_transaction_may_compare() {
-        let changes: Vec<_> = (0..150).map(|_| change(10)).collect();
-        let sizes: Vec<_> = groups(&changes).iter().map(|group| group.len()).collect();
-        assert_eq!(sizes, [60, 60, 30]);
+        let changes: Vec<_> = (0..300).map(|_| change(10)).collect();
+        let sizes: Vec<_> = groups(&changes, MAX_BATCH).iter().map(|group| group.len()).collect();
+        assert_eq!(sizes, [127, 127, 46]);
     }
 
     #[test]
     fn no_changes_are_no_group() {
-        assert!(groups(&[]).is_empty());
+        assert!(groups(&[], MAX_BATCH).is_empty());
     }
 }

@@ -1,9 +1,14 @@
 //! Writing, removing and inspecting entries.
 
+use integration_tests::FaultProxy;
 use registry_core::Info;
 use registry_core::store::{Guard, Put, Removed, Standing, Store, WriteError};
+use registry_etcd::Options;
 
-use crate::bench::{Bench, Outcome, info, place, tests};
+use crate::bench::{Bench, Outcome, Owner, info, place, tests};
+
+/// Entries in one batch: with the fence as many comparisons as etcd allows in a transaction (`--max-txn-ops`, 128).
+const MAX_BATCH: u32 = 127;
 
 tests![
     an_entry_is_what_kitex_writes_on_our_lease,
@@ -15,6 +20,8 @@ tests![
     only_ours_are_removed,
     an_inspection_tells_whose_an_entry_is_and_whether_it_is_the_same,
     a_batch_larger_than_a_request_is_split,
+    what_nothing_stands_in_the_way_of_is_written_in_one_request,
+    what_stands_in_the_way_of_some_holds_up_none,
     ten_thousand_entries_are_written_and_listed,
     a_broken_entry_hides_nothing,
     a_longer_prefix_is_another_namespace,
@@ -118,6 +125,45 @@ async fn a_batch_larger_than_a_request_is_split(bench: Bench) -> Outcome {
     let puts: Vec<_> = (0..60).map(put).collect();
     assert!(owner.session.put(&puts, &owner.lineage).await.iter().all(Result::is_ok));
     assert_eq!(bench.count().await, 60);
+    Ok(())
+}
+
+async fn what_nothing_stands_in_the_way_of_is_written_in_one_request(bench: Bench) -> Outcome {
+    let address = bench.url.trim_start_matches("http://").parse()?;
+    let proxy = FaultProxy::start(address).await?;
+    let options = Options::new([proxy.address().to_string()]).with_prefix(&bench.prefix);
+    let owner = Owner::open(options.client()?).await;
+    let batch: Vec<_> = (0..MAX_BATCH).map(|number| (number, Guard::Claim)).collect();
+    let requests = async || {
+        let before = proxy.counts().messages;
+        assert!(owner.put_all(&batch).await.iter().all(Result::is_ok));
+        proxy.counts().messages - before
+    };
+    assert_eq!(batch.len(), owner.client.capabilities().max_batch);
+    assert_eq!(requests().await, 1);
+    // What stands is found out, and then replaced, 63 entries at a time.
+    assert_eq!(requests().await, 4);
+    assert_eq!(bench.count().await, i64::from(MAX_BATCH));
+    Ok(())
+}
+
+async fn what_stands_in_the_way_of_some_holds_up_none(bench: Bench) -> Outcome {
+    let (first, second) = (bench.owner().await, bench.owner().await);
+    let standing = [0, 64, MAX_BATCH - 1];
+    for number in standing {
+        assert!(first.put(number, Guard::Claim).await.is_ok());
+    }
+    let batch = |guard| (0..MAX_BATCH).map(|number| (number, guard)).collect::<Vec<_>>();
+    let restored = second.put_all(&batch(Guard::AbsentOrOurs)).await;
+    for (number, result) in (0..).zip(&restored) {
+        let yields = standing.contains(&number);
+        assert_eq!(matches!(result, Err(WriteError::Foreign)), yields, "{number}: {result:?}");
+        assert!(yields || result.is_ok(), "{number}: {result:?}");
+    }
+    assert!(second.put_all(&batch(Guard::Claim)).await.iter().all(Result::is_ok));
+    for number in 0..MAX_BATCH {
+        assert_eq!(bench.raw(&place(number)).await.unwrap().1, second.lease());
+    }
     Ok(())
 }
 

@@ -124,20 +124,16 @@ impl Transport {
             let txn = Txn::new().and_then(gets.clone());
             async move { client.kv_client().max_decoding_message_size(MAX_ANSWER).txn(txn).await }
         });
-        let first = |response: TxnOpResponse| match response {
-            TxnOpResponse::Get(mut got) => got.take_kvs().into_iter().next().map(Stored::from),
-            _ => None,
-        };
         answer.await.map(|answer| answer.op_responses().into_iter().map(first).collect())
     }
 
-    /// Applies `changes` in one step, if everything stands as they expect and the fence does.
+    /// Applies `changes` in one step, if everything stands as they expect and the fence does; else says what stands.
     pub(crate) async fn swap(&self, fence: Option<&Expected>, changes: &[Change]) -> Result<Swapped, Failure> {
         let answer = self.calls.call(Repeat::IfNotSent, |client, _| {
             let txn = swap::transaction(fence, changes);
             async move { client.kv_client().max_decoding_message_size(MAX_ANSWER).txn(txn).await }
         });
-        answer.await.map(|answer| swap::outcome(&answer))
+        answer.await.map(|answer| swap::outcome(fence.is_some(), &answer))
     }
 
     /// Writes an empty value, whatever stands there. Returns the revision of the write.
@@ -180,6 +176,14 @@ impl Transport {
     pub(crate) async fn watch(self: &Arc<Self>, folder: &str) -> Result<Changes, Failure> {
         let open = self.watches.call(Repeat::Always, |client, link| watch::open(client, link, folder.to_owned()));
         watch::armed(self.clone(), open.await?).await
+    }
+}
+
+/// The entry that a read of one key found.
+fn first(response: TxnOpResponse) -> Option<Stored> {
+    match response {
+        TxnOpResponse::Get(mut got) => got.take_kvs().into_iter().next().map(Stored::from),
+        _ => None,
     }
 }
 

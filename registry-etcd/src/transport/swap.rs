@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use etcd_client::{Compare, CompareOp, PutOptions, Txn, TxnOp, TxnOpResponse, TxnResponse};
+use etcd_client::{Compare, CompareOp, GetOptions, PutOptions, Txn, TxnOp, TxnResponse};
+
+use super::Stored;
 
 /// What has to stand under a key for a change to be applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,12 +37,21 @@ pub(crate) enum Write {
 }
 
 /// What came of a transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Swapped {
-    /// Everything was applied, at this revision.
-    Done { revision: i64 },
-    /// Nothing was applied, because something stood otherwise. `fence` is the fence's revision, 0 when it does not exist.
-    Refused { fence: i64 },
+    /// Everything was applied.
+    Done,
+    /// Nothing was applied, because something stood otherwise.
+    Refused(Stands),
+}
+
+/// What stood at the moment when a transaction was refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Stands {
+    /// The fence's revision; 0 when it does not exist, or none was expected.
+    pub(crate) fence: i64,
+    /// What stood under the key of each change, without its value, in their order.
+    pub(crate) entries: Vec<Option<Stored>>,
 }
 
 impl Change {
@@ -50,28 +61,27 @@ impl Change {
             Write::Put { value, .. } => value.len(),
             Write::Delete => 0,
         };
-        // The key stands in up to two comparisons and the operation.
-        3 * self.expected.key.len() + value + 64
+        // The key stands in up to two comparisons, the operation, and the read of a refusal.
+        4 * self.expected.key.len() + value + 64
     }
 }
 
 pub(super) fn transaction(fence: Option<&Expected>, changes: &[Change]) -> Txn {
-    let conditions: Vec<Compare> =
-        fence.into_iter().chain(changes.iter().map(|change| &change.expected)).flat_map(compares).collect();
+    let expected = || fence.into_iter().chain(changes.iter().map(|change| &change.expected));
+    let conditions: Vec<Compare> = expected().flat_map(compares).collect();
     let writes: Vec<TxnOp> = changes.iter().map(operation).collect();
-    let fence_reads: Vec<TxnOp> = fence.iter().map(|fence| TxnOp::get(&*fence.key, None)).collect();
-    Txn::new().when(conditions).and_then(writes).or_else(fence_reads)
+    let read = |expected: &Expected| TxnOp::get(&*expected.key, Some(GetOptions::new().with_keys_only()));
+    let reads: Vec<TxnOp> = expected().map(read).collect();
+    Txn::new().when(conditions).and_then(writes).or_else(reads)
 }
 
-pub(super) fn outcome(answer: &TxnResponse) -> Swapped {
+pub(super) fn outcome(fenced: bool, answer: &TxnResponse) -> Swapped {
     if answer.succeeded() {
-        return Swapped::Done { revision: answer.header().map_or(0, etcd_client::ResponseHeader::revision) };
+        return Swapped::Done;
     }
-    let fence = answer.op_responses().into_iter().find_map(|response| match response {
-        TxnOpResponse::Get(got) => got.kvs().first().map(etcd_client::KeyValue::mod_revision),
-        _ => None,
-    });
-    Swapped::Refused { fence: fence.unwrap_or(0) }
+    let mut stands = answer.op_responses().into_iter().map(super::first);
+    let fence = if fenced { stands.next().flatten() } else { None };
+    Swapped::Refused(Stands { fence: fence.map_or(0, |fence| fence.revision), entries: stands.collect() })
 }
 
 fn compares(expected: &Expected) -> impl Iterator<Item = Compare> + use<> {
