@@ -13,6 +13,7 @@
 mod bare;
 mod change;
 mod ground;
+mod herd;
 mod latency;
 mod recovery;
 mod register;
@@ -25,12 +26,13 @@ type Group = (&'static str, fn() -> Outcome);
 
 fn main() -> Outcome {
     let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let groups: [Group; 5] = [
+    let groups: [Group; 6] = [
         ("register", register::run),
         ("latency", latency::run),
         ("steady", steady::run),
         ("recovery", recovery::run),
         ("change", change::run),
+        ("herd", herd::run),
     ];
     println!(
         "| what | ours (median) | bare client (median) | ratio: median (lowest to highest of {} rounds) | goal |",
