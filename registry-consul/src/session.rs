@@ -75,8 +75,7 @@ impl ConsulSession {
         let id = record.key().as_str();
         // Records are made by `encode`, which has refused what cannot be defined.
         let definition = Definition::new(record.info()).map_err(|refused| {
-            let error = StoreError::new(registry_core::ErrorKind::InvalidInput, refused.to_string());
-            WriteError::Failed { error, applied: registry_core::store::Applied::Never }
+            WriteError::never(StoreError::new(registry_core::ErrorKind::InvalidInput, refused.to_string()))
         })?;
         let read = self.transport.standing(id).await;
         let standing = read.map_err(|failure| failure.not_applied().into_write_error())?;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use registry_core::ErrorKind;
 use registry_core::store::{
-    Applied, Guard, Key, Lineage, Put, Record, Removed, Session, SessionError, SessionId, Signal, Standing, StoreError,
+    Guard, Key, Lineage, Put, Record, Removed, Session, SessionError, SessionId, Signal, Standing, StoreError,
     WriteError,
 };
 use tokio::sync::Notify;
@@ -171,7 +171,7 @@ fn read_for_remove(state: &State, key: &Key, ours: &Lineage) -> Result<u64, Remo
 
 /// Refuses a write of a session that is gone, of one started before the last fence, and of a key that the store refuses.
 fn admit(state: &State, id: SessionId, epoch: u64, key: &Key) -> Result<(), WriteError> {
-    let never = |error| Err(WriteError::Failed { error, applied: Applied::Never });
+    let never = |error| Err(WriteError::never(error));
     match state.admits(id, epoch) {
         None => Err(WriteError::SessionLost),
         Some(false) => never(StoreError::new(ErrorKind::Other, "the write was fenced off before it arrived")),
@@ -183,6 +183,5 @@ fn admit(state: &State, id: SessionId, epoch: u64, key: &Key) -> Result<(), Writ
 }
 
 fn all_failed<T>(count: usize, error: &StoreError) -> Vec<Result<T, WriteError>> {
-    let failed = || Err(WriteError::Failed { error: error.clone(), applied: Applied::Never });
-    std::iter::repeat_with(failed).take(count).collect()
+    std::iter::repeat_with(|| Err(WriteError::never(error.clone()))).take(count).collect()
 }

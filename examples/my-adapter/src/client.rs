@@ -1,17 +1,18 @@
 //! One client of the folder: core's [`Store`].
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use my_store::Folder;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use registry_core::store::{
     Capabilities, Found, JsonRecord, Key, Malformed, OpenRequest, Record, Session, SessionId, Store, StoreError, View,
 };
 use registry_core::{Info, InvalidField, ServiceName};
 
-use crate::folder::{Folder, Trouble};
 use crate::session::FolderSession;
 use crate::view::FolderView;
 
@@ -21,24 +22,25 @@ pub struct Client {
     pub(crate) folder: Folder,
 }
 
-/// What a list found, and when the first of it dies unless it is renewed.
+/// What a list found, and how long the first of it has left unless it is renewed.
 pub(crate) struct Listed {
     pub(crate) found: Vec<Found>,
-    pub(crate) until: Option<SystemTime>,
+    pub(crate) left: Option<Duration>,
 }
 
 impl Client {
     /// A client of the folder at `path`. Nothing is touched before the first operation.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { folder: Folder::new(path.into()) }
+        Self { folder: Folder::new(path) }
     }
 
-    pub(crate) async fn read(&self, service: &ServiceName) -> Result<Listed, Trouble> {
+    pub(crate) async fn read(&self, service: &ServiceName) -> io::Result<Listed> {
         let locked = self.folder.lock().await?;
-        let mut listed = Listed { found: Vec::new(), until: None };
-        for key in locked.keys(&services(service))? {
+        let mut listed = Listed { found: Vec::new(), left: None };
+        for key in locked.keys(&escaped(service.as_str()))? {
             let Some(entry) = locked.entry(&key)? else { continue };
-            listed.until = [listed.until, entry.until].into_iter().flatten().min();
+            listed.left = [listed.left, entry.left].into_iter().flatten().min();
+            let key = Key::new(key);
             listed.found.push(match JsonRecord::decode(service, &entry.value) {
                 Ok(instance) if key_of(service, instance.address().as_str()) == key => Found::new(key, instance, 0),
                 Ok(_) => Found::malformed(key, Malformed("its address is not that of its file".to_owned())),
@@ -67,12 +69,12 @@ impl Store for Client {
     }
 
     async fn open(&self, request: OpenRequest) -> Result<Arc<dyn Session>, StoreError> {
-        // The granularity of a lease is the millisecond of its file.
+        // A lease is counted in milliseconds.
         let ttl = request.ttl.max(Duration::from_millis(1));
         let id = SessionId(fastrand::u64(..));
         let locked = self.folder.lock().await?;
         locked.sweep(None)?;
-        locked.extend(id, ttl)?;
+        locked.extend(id.0, ttl)?;
         drop(locked);
         Ok(Arc::new(FolderSession { folder: self.folder.clone(), id, ttl }))
     }
@@ -91,20 +93,19 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 /// The longest file name of the usual file systems, in bytes.
 const MAX_FILE_NAME: usize = 255;
 
-fn services(service: &ServiceName) -> String {
-    format!("services/{}", utf8_percent_encode(service.as_str(), ESCAPED))
+fn escaped(text: &str) -> String {
+    utf8_percent_encode(text, ESCAPED).to_string()
 }
 
 fn key_of(service: &ServiceName, address: &str) -> Key {
-    Key::new(format!("{}/{}", services(service), utf8_percent_encode(address, ESCAPED)))
+    Key::new(format!("{}/{}", escaped(service.as_str()), escaped(address)))
 }
 
 fn fits(field: &'static str, text: &str) -> Result<(), InvalidField> {
-    let size = utf8_percent_encode(text, ESCAPED).map(str::len).sum::<usize>();
+    let size = escaped(text).len();
     if size <= MAX_FILE_NAME {
         return Ok(());
     }
-    let limit = format!("at most {MAX_FILE_NAME} bytes");
-    Err(InvalidField::new(field, format!("has {size} bytes when all but letters and digits is escaped"))
-        .with_limit(limit))
+    let why = format!("has {size} bytes when all but letters and digits is escaped");
+    Err(InvalidField::new(field, why).with_limit(format!("at most {MAX_FILE_NAME} bytes")))
 }

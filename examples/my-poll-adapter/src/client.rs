@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use my_store::Table;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use registry_core::store::{
     Capabilities, Found, JsonRecord, Key, OpenRequest, PollView, Record, Renewal, Session, SessionId, Store,
@@ -13,7 +14,6 @@ use registry_core::store::{
 use registry_core::{Info, InvalidField, ServiceName};
 
 use crate::session::TableSession;
-use crate::table::Table;
 
 /// How often a view reads the table.
 const POLL: Duration = Duration::from_millis(200);
@@ -27,7 +27,7 @@ pub struct Client {
 impl Client {
     /// A client of the table in `folder`. Nothing is touched before the first operation.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { table: Table::new(folder.into()) }
+        Self { table: Table::new(folder) }
     }
 }
 
@@ -53,10 +53,10 @@ impl Store for Client {
     async fn list(&self, service: &ServiceName) -> Result<Vec<Found>, StoreError> {
         let prefix = prefix(service);
         let rows = self.table.rows().await?.rows;
-        let rows = rows.into_iter().filter(|row| row.key.as_str().starts_with(&prefix));
+        let rows = rows.into_iter().filter(|row| row.key.starts_with(&prefix));
         let found = rows.map(|row| match JsonRecord::decode(service, row.value.as_bytes()) {
-            Ok(instance) => Found::new(row.key, instance, 0),
-            Err(why) => Found::malformed(row.key, why),
+            Ok(instance) => Found::new(Key::new(row.key), instance, 0),
+            Err(why) => Found::malformed(Key::new(row.key), why),
         });
         Ok(found.collect())
     }

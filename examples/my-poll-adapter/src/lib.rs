@@ -2,7 +2,6 @@
 
 mod client;
 mod session;
-mod table;
 
 use std::path::PathBuf;
 use std::sync::Arc;

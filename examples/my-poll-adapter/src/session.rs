@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use my_store::{Row, Rows, Table};
 use registry_core::store::{
     Guard, Key, Lineage, OwnerToken, Put, Record, Removed, Session, SessionError, SessionId, Standing, StoreError,
     WriteError,
 };
-
-use crate::table::{Row, Rows, Table, Trouble};
 
 /// One owner of entries. It holds nothing open: when it is dropped its entries say when they are over.
 pub(crate) struct TableSession {
@@ -30,11 +29,11 @@ impl TableSession {
                 let results = batch.iter().map(|item| each(&mut rows, item)).collect();
                 rows.save().map(|()| results)
             }
-            Err(trouble) => Err(trouble),
+            Err(error) => Err(error),
         };
-        changed.unwrap_or_else(|trouble: Trouble| {
-            let error = WriteError::from(trouble);
-            batch.iter().map(|_| Err(error.clone())).collect()
+        changed.unwrap_or_else(|error| {
+            let failed = WriteError::never(error);
+            batch.iter().map(|_| Err(failed.clone())).collect()
         })
     }
 }
@@ -47,7 +46,7 @@ impl Session for TableSession {
 
     async fn put(&self, batch: &[Put], _ours: &Lineage) -> Vec<Result<(), WriteError>> {
         let put = |rows: &mut Rows, put: &Put| {
-            let key = put.record.key();
+            let key = put.record.key().as_str();
             let new = Row::new(key, self.owner.as_str(), self.ttl, put.record.value());
             match rows.find(key) {
                 Some(row) if put.guard == Guard::AbsentOrOurs && row.owner != self.owner.as_str() => {
@@ -63,11 +62,11 @@ impl Session for TableSession {
 
     async fn remove(&self, batch: &[Record], _ours: &Lineage) -> Vec<Result<Removed, WriteError>> {
         let remove = |rows: &mut Rows, record: &Record| {
-            let removed = match rows.find(record.key()) {
+            let removed = match rows.find(record.key().as_str()) {
                 None => Removed::NotThere,
                 Some(row) if row.owner != self.owner.as_str() => Removed::Foreign,
                 Some(_) => {
-                    rows.rows.retain(|row| row.key != *record.key());
+                    rows.rows.retain(|row| row.key != record.key().as_str());
                     Removed::Gone
                 }
             };
@@ -78,7 +77,7 @@ impl Session for TableSession {
 
     async fn inspect(&self, records: &[Record], _ours: &Lineage) -> Result<Vec<Standing>, SessionError> {
         let mut rows = self.table.rows().await?;
-        let look = |record: &Record| match rows.find(record.key()) {
+        let look = |record: &Record| match rows.find(record.key().as_str()) {
             None => Standing::Absent,
             Some(row) if row.owner != self.owner.as_str() => Standing::Foreign,
             Some(row) => Standing::Ours { current: true, same: row.value.as_bytes() == record.value() },
@@ -91,7 +90,7 @@ impl Session for TableSession {
         let mut rows = self.table.rows().await?;
         let mut strange = Vec::new();
         for record in due {
-            match rows.find(record.key()) {
+            match rows.find(record.key().as_str()) {
                 Some(row) if row.owner == self.owner.as_str() => row.extend(self.ttl),
                 _ => strange.push(record.key().clone()),
             }

@@ -31,8 +31,5 @@ impl Harness for SharedTable {
 }
 
 fn main() {
-    // In memory, where there is such a folder: a disk that others keep busy may take longer than a TTL to answer.
-    let memory = PathBuf::from("/dev/shm");
-    let folder = if memory.is_dir() { memory } else { std::env::temp_dir() };
-    registry_conformance::main(SharedTable(folder.join(format!("my-poll-adapter-{}", std::process::id()))))
+    registry_conformance::main(SharedTable(my_store::scratch("my-poll-adapter")))
 }

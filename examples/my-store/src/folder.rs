@@ -1,4 +1,4 @@
-//! The shared folder: what stands where, and who may touch it when.
+//! The folder: what stands where, who may touch it when, and who is told.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
@@ -6,186 +6,204 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use registry_core::store::{
-    Applied, Key, MAX_RECORD, SessionError, SessionId, StoreError, WriteError, from_unix_millis, unix_millis,
-};
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
+use crate::lock::{lock, replace};
+use crate::{MAX_FILE, left, millis};
 
-/// The files of one namespace: `lock`, `leases/{id}`, `services/{service}/{address}`, and one socket a view in `views/`.
+/// A folder with leases. An entry lives as long as its lease, or for ever when it names none.
 #[derive(Clone, Debug)]
-pub(crate) struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
-/// Exclusive access to the folder, across processes; ends when it is dropped. It is never held while anything is awaited.
-pub(crate) struct Locked<'a> {
+/// Exclusive access to the folder, across processes; ends when it is dropped. Every change is one rename or removal: one that failed has changed nothing.
+#[derive(Debug)]
+pub struct Locked<'a> {
     root: &'a Path,
     _file: File,
 }
 
-/// An entry that is alive: `{lease}\n{value}` in its file.
-pub(crate) struct Entry {
+/// An entry that is alive.
+#[derive(Debug)]
+pub struct Entry {
     /// `None` when nothing keeps it alive.
-    pub(crate) lease: Option<SessionId>,
-    pub(crate) value: Vec<u8>,
-    /// When it dies unless its lease is renewed.
-    pub(crate) until: Option<SystemTime>,
+    pub lease: Option<u64>,
+    /// Its bytes.
+    pub value: Vec<u8>,
+    /// How long it has left unless its lease is renewed.
+    pub left: Option<Duration>,
 }
 
-/// An error of the file system. All changes are made by one rename or removal, so that one that failed has changed nothing.
+/// Is told each time that somebody changed something.
 #[derive(Debug)]
-pub(crate) struct Trouble(io::Error);
+pub struct Listener {
+    socket: tokio::net::UnixDatagram,
+    path: PathBuf,
+}
 
 impl Folder {
-    pub(crate) fn new(root: PathBuf) -> Self {
-        Self(root)
+    /// The folder at `path`. Nothing is touched before the first operation.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
     }
 
-    pub(crate) fn path(&self, below: &str) -> PathBuf {
-        self.0.join(below)
-    }
-
-    /// Waits until nobody else holds the folder. The wait may be dropped at any moment; core bounds it.
-    pub(crate) async fn lock(&self) -> Result<Locked<'_>, Trouble> {
-        for part in ["leases", "services", "views"] {
-            fs::create_dir_all(self.path(part))?;
+    /// Waits until nobody else holds the folder, which is made when it is not there. Cancel safe.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub async fn lock(&self) -> io::Result<Locked<'_>> {
+        let file = lock(&self.0).await?;
+        for part in ["leases", "data", "listeners"] {
+            fs::create_dir_all(self.0.join(part))?;
         }
-        let file = File::options().create(true).truncate(false).write(true).open(self.path("lock"))?;
-        loop {
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Locked { root: &self.0, _file: file }),
-                Err(Errno::WOULDBLOCK) => tokio::time::sleep(Duration::from_millis(1)).await,
-                Err(error) => return Err(Trouble(error.into())),
-            }
-        }
+        Ok(Locked { root: &self.0, _file: file })
     }
 }
 
 impl Locked<'_> {
-    /// Until when a lease lives; `None` when it has expired or never was.
-    pub(crate) fn lease(&self, id: SessionId) -> Option<SystemTime> {
-        let text = fs::read_to_string(self.lease_file(id)).ok()?;
-        text.parse().ok().and_then(from_unix_millis).filter(|until| *until > SystemTime::now())
+    /// The time that a lease has left; `None` when it has expired or never was.
+    pub fn lease(&self, id: u64) -> Option<Duration> {
+        fs::read_to_string(self.lease_file(id)).ok()?.parse().ok().and_then(left)
     }
 
-    pub(crate) fn extend(&self, id: SessionId, ttl: Duration) -> Result<(), Trouble> {
-        self.replace(&self.lease_file(id), unix_millis(SystemTime::now() + ttl).to_string().as_bytes())
+    /// Grants or renews a lease.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn extend(&self, id: u64, ttl: Duration) -> io::Result<()> {
+        replace(self.root, &self.lease_file(id), millis(SystemTime::now() + ttl).to_string().as_bytes())
     }
 
     /// What stands under `key`. An entry whose lease is over is none.
-    pub(crate) fn entry(&self, key: &Key) -> Result<Option<Entry>, Trouble> {
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn entry(&self, key: &str) -> io::Result<Option<Entry>> {
         let mut bytes = Vec::new();
-        match File::open(self.root.join(key.as_str())) {
-            Ok(file) => file.take(MAX_RECORD as u64 + 64).read_to_end(&mut bytes)?,
+        match File::open(self.file(key)) {
+            Ok(file) => file.take(MAX_FILE).read_to_end(&mut bytes)?,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         };
         let Some((lease, value)) = split(&bytes) else {
-            return Ok(Some(Entry { lease: None, value: bytes, until: None }));
+            return Ok(Some(Entry { lease: None, value: bytes, left: None }));
         };
         let value = value.to_vec();
-        Ok(self.lease(lease).map(|until| Entry { lease: Some(lease), value, until: Some(until) }))
+        Ok(self.lease(lease).map(|left| Entry { lease: Some(lease), value, left: Some(left) }))
     }
 
-    pub(crate) fn write(&self, key: &Key, lease: SessionId, value: &[u8]) -> Result<(), Trouble> {
-        let file = self.root.join(key.as_str());
+    /// Writes an entry that lives as long as this lease.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn write(&self, key: &str, lease: u64, value: &[u8]) -> io::Result<()> {
+        let file = self.file(key);
         file.parent().map_or(Ok(()), fs::create_dir_all)?;
-        self.replace(&file, &[format!("{:016x}\n", lease.0).as_bytes(), value].concat())?;
-        self.wake();
+        replace(self.root, &file, &[format!("{lease:016x}\n").as_bytes(), value].concat())?;
+        self.tell();
         Ok(())
     }
 
-    pub(crate) fn remove(&self, key: &Key) -> Result<(), Trouble> {
-        fs::remove_file(self.root.join(key.as_str()))?;
-        self.wake();
+    /// Removes an entry.
+    ///
+    /// # Errors
+    /// Those of the file system; also when there is none.
+    pub fn remove(&self, key: &str) -> io::Result<()> {
+        fs::remove_file(self.file(key))?;
+        self.tell();
         Ok(())
     }
 
-    /// The keys below `folder`, alive or not.
-    pub(crate) fn keys(&self, folder: &str) -> Result<Vec<Key>, Trouble> {
-        let names = names(&self.root.join(folder))?;
-        Ok(names.into_iter().map(|name| Key::new(format!("{folder}/{name}"))).collect())
+    /// The keys that begin with `{part}/`, of entries alive or not.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn keys(&self, part: &str) -> io::Result<Vec<String>> {
+        let names = names(&self.file(part))?;
+        Ok(names.into_iter().map(|name| format!("{part}/{name}")).collect())
     }
 
-    /// Ends a lease with all that hangs on it, or clears away after those that have expired.
-    pub(crate) fn sweep(&self, ended: Option<SessionId>) -> Result<(), Trouble> {
+    /// Ends a lease with all that hangs on it, and clears away after those that have expired.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn sweep(&self, ended: Option<u64>) -> io::Result<()> {
         for name in names(&self.root.join("leases"))? {
-            let id = u64::from_str_radix(&name, 16).map(SessionId).ok();
+            let id = u64::from_str_radix(&name, 16).ok();
             if id.is_none_or(|id| Some(id) == ended || self.lease(id).is_none()) {
                 fs::remove_file(self.root.join("leases").join(name))?;
             }
         }
-        for service in names(&self.root.join("services"))? {
-            for key in self.keys(&format!("services/{service}"))? {
+        for part in names(&self.root.join("data"))? {
+            for key in self.keys(&part)? {
                 if self.entry(&key)?.is_none() {
-                    fs::remove_file(self.root.join(key.as_str()))?;
+                    fs::remove_file(self.file(&key))?;
                 }
             }
         }
-        self.wake();
+        self.tell();
         Ok(())
     }
 
-    /// Tells every view that something changed. A view whose queue is full has been told; one that does not listen any more has died.
-    fn wake(&self) {
+    /// Whoever changes something from now on tells this listener.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn listen(&self) -> io::Result<Listener> {
+        let path = self.root.join(format!("listeners/{:016x}", fastrand::u64(..)));
+        Ok(Listener { socket: tokio::net::UnixDatagram::bind(&path)?, path })
+    }
+
+    /// Tells every listener. One whose queue is full has been told; one that does not listen any more has died.
+    fn tell(&self) {
         let Ok(socket) = UnixDatagram::unbound() else { return };
-        let views = self.root.join("views");
-        for view in names(&views).unwrap_or_default() {
-            let told = socket.set_nonblocking(true).and_then(|()| socket.send_to(b"!", views.join(&view)));
+        let listeners = self.root.join("listeners");
+        for name in names(&listeners).unwrap_or_default() {
+            let told = socket.set_nonblocking(true).and_then(|()| socket.send_to(b"!", listeners.join(&name)));
             if told.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused) {
                 // Whoever comes next tries again.
-                let _ = fs::remove_file(views.join(&view));
+                let _ = fs::remove_file(listeners.join(&name));
             }
         }
     }
 
-    fn lease_file(&self, id: SessionId) -> PathBuf {
-        self.root.join(format!("leases/{:016x}", id.0))
+    fn lease_file(&self, id: u64) -> PathBuf {
+        self.root.join(format!("leases/{id:016x}"))
     }
 
-    /// Readers see the old bytes or the new ones, also when this process is killed on the way.
-    fn replace(&self, file: &Path, bytes: &[u8]) -> Result<(), Trouble> {
-        let new = self.root.join("new");
-        fs::write(&new, bytes)?;
-        Ok(fs::rename(new, file)?)
+    fn file(&self, key: &str) -> PathBuf {
+        self.root.join("data").join(key)
+    }
+}
+
+impl Listener {
+    /// Waits until something was changed since the last call. Cancel safe.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub async fn changed(&self) -> io::Result<()> {
+        let mut told = [0];
+        self.socket.recv(&mut told).await?;
+        while self.socket.try_recv(&mut told).is_ok() {}
+        Ok(())
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // What is left over is cleared away by the next writer.
+        let _ = fs::remove_file(&self.path);
     }
 }
 
 /// The names in a folder; none when it is not there.
-fn names(folder: &Path) -> Result<Vec<String>, Trouble> {
+fn names(folder: &Path) -> io::Result<Vec<String>> {
     match fs::read_dir(folder) {
         Ok(files) => Ok(files.flatten().filter_map(|file| file.file_name().into_string().ok()).collect()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }
 
-fn split(bytes: &[u8]) -> Option<(SessionId, &[u8])> {
+fn split(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (lease, value) = bytes.split_at_checked(16)?;
     let lease = u64::from_str_radix(std::str::from_utf8(lease).ok()?, 16).ok()?;
-    Some((SessionId(lease), value.strip_prefix(b"\n")?))
-}
-
-impl From<io::Error> for Trouble {
-    fn from(error: io::Error) -> Self {
-        Self(error)
-    }
-}
-
-impl From<Trouble> for StoreError {
-    fn from(Trouble(error): Trouble) -> Self {
-        let text = format!("the shared folder: {error}");
-        if error.kind() == ErrorKind::PermissionDenied { Self::denied(text) } else { Self::unreachable(text) }
-    }
-}
-
-impl From<Trouble> for SessionError {
-    fn from(trouble: Trouble) -> Self {
-        Self::Failed(trouble.into())
-    }
-}
-
-impl From<Trouble> for WriteError {
-    fn from(trouble: Trouble) -> Self {
-        Self::Failed { error: trouble.into(), applied: Applied::Never }
-    }
+    Some((lease, value.strip_prefix(b"\n")?))
 }

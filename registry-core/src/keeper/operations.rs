@@ -13,8 +13,8 @@ use super::link::Epoch;
 use super::slot::CallId;
 use crate::error::ErrorKind;
 use crate::store::{
-    Applied, Key, Lineage, OpenRequest, Put, Record, Removed, Session, SessionError, Signal, Standing, Store,
-    StoreError, WriteError,
+    Key, Lineage, OpenRequest, Put, Record, Removed, Session, SessionError, Signal, Standing, Store, StoreError,
+    WriteError,
 };
 
 /// A store operation in flight.
@@ -141,11 +141,10 @@ fn flatten<T, E: From<StoreError>>(result: Result<Result<T, E>, StoreError>) -> 
 
 /// The results of a batch; one that did not end has an unknown outcome for every entry.
 fn per_entry<T>(results: Result<Vec<Result<T, WriteError>>, StoreError>, count: usize) -> Vec<Result<T, WriteError>> {
-    let unknown = |error: StoreError| WriteError::Failed { error, applied: Applied::Unknown };
     match results {
         Ok(results) if results.len() == count => results,
-        Ok(results) => (0..count).map(|_| Err(unknown(wrong_count(results.len(), count)))).collect(),
-        Err(error) => (0..count).map(|_| Err(unknown(error.clone()))).collect(),
+        Ok(results) => (0..count).map(|_| Err(WriteError::unknown(wrong_count(results.len(), count)))).collect(),
+        Err(error) => (0..count).map(|_| Err(WriteError::unknown(error.clone()))).collect(),
     }
 }
 

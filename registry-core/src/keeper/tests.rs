@@ -13,8 +13,8 @@ use futures_util::future::join_all;
 
 use super::Keeper;
 use crate::store::{
-    Applied, Capabilities, Found, JsonRecord, Key, Lineage, OpenRequest, Put, Record, Removed, Session, SessionError,
-    SessionId, Standing, Store, StoreError, View, WriteError,
+    Capabilities, Found, JsonRecord, Key, Lineage, OpenRequest, Put, Record, Removed, Session, SessionError, SessionId,
+    Standing, Store, StoreError, View, WriteError,
 };
 use crate::{ErrorKind, HandleOptions, HandleState, Info, InvalidField, Outcome, RegistrationState, ServiceName};
 
@@ -100,7 +100,7 @@ impl Session for MapSession {
             let (key, value) = (put.record.key().clone(), put.record.value().to_vec());
             if world.refused_key.as_ref() == Some(&key) {
                 let error = StoreError::new(ErrorKind::Denied, "not this key");
-                return Err(WriteError::Failed { error, applied: Applied::Never });
+                return Err(WriteError::never(error));
             }
             world.puts.push((key.clone(), value.clone()));
             world.entries.insert(key, value);

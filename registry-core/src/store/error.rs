@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,18 @@ pub enum WriteError {
     },
 }
 
+impl WriteError {
+    /// The write failed with `error`, has not taken effect and never will: a promise.
+    pub fn never(error: impl Into<StoreError>) -> Self {
+        Self::Failed { error: error.into(), applied: Applied::Never }
+    }
+
+    /// The write failed with `error`, and may have taken effect or may yet.
+    pub fn unknown(error: impl Into<StoreError>) -> Self {
+        Self::Failed { error: error.into(), applied: Applied::Unknown }
+    }
+}
+
 /// Why an operation of a session failed.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -48,6 +61,12 @@ pub enum SessionError {
 impl From<StoreError> for SessionError {
     fn from(error: StoreError) -> Self {
         Self::Failed(error)
+    }
+}
+
+impl From<io::Error> for SessionError {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error.into())
     }
 }
 
@@ -104,6 +123,18 @@ impl StoreError {
             Some(source) => error.with_source(source),
             None => error,
         }
+    }
+}
+
+/// A file or socket that may not be used is `Denied`, a time-out is `TimedOut`, and all else means that the store cannot be reached.
+impl From<io::Error> for StoreError {
+    fn from(error: io::Error) -> Self {
+        let kind = match error.kind() {
+            io::ErrorKind::PermissionDenied => ErrorKind::Denied,
+            io::ErrorKind::TimedOut => ErrorKind::TimedOut,
+            _ => ErrorKind::Unreachable,
+        };
+        Self::new(kind, error.to_string()).with_source(error)
     }
 }
 

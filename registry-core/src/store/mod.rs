@@ -1,6 +1,7 @@
 //! The store operations: what an adapter supplies, and all that it supplies.
 //!
-//! **Unstable before 1.0**: adapters for four stores fit it as it is, and a minor version may still change it.
+//! **As stable as the rest of this crate**: it changes under the same rules of versions. Six adapters fit it: memory, etcd, ZooKeeper, Consul, and two on files. What is
+//! added to a trait comes with a default.
 //!
 //! An adapter says what one store *can do* and how its bytes look. It holds no retry loop, no timer, no cache and no memory of what is
 //! registered: core's keeper and watcher call these operations, one try each, and decide what a result means. With them a

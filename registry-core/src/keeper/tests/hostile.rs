@@ -130,7 +130,7 @@ async fn odd(odd: &Arc<Odd>) -> Keeper {
 }
 
 fn unknown() -> WriteError {
-    WriteError::Failed { error: StoreError::timed_out(Duration::from_secs(1)), applied: Applied::Unknown }
+    WriteError::unknown(StoreError::timed_out(Duration::from_secs(1)))
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ impl Session for AtomicSession {
             Err(failure) => {
                 // A read that failed wrote nothing, whatever became of it.
                 let error = failure.into_store();
-                let never = WriteError::Failed { error, applied: registry_core::store::Applied::Never };
+                let never = WriteError::never(error);
                 return vec![Err(never); batch.len()];
             }
         };
@@ -112,7 +112,7 @@ impl Session for AtomicSession {
             Ok(found) => found,
             Err(failure) => {
                 let error = failure.into_store();
-                let never = WriteError::Failed { error, applied: registry_core::store::Applied::Never };
+                let never = WriteError::never(error);
                 return vec![Err(never); batch.len()];
             }
         };

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use registry_core::store::{
-    Applied, Guard, Key, Lineage, OwnerToken, Put, Record, Removed, Session, SessionError, SessionId, Standing,
-    StoreError, WriteError,
+    Guard, Key, Lineage, OwnerToken, Put, Record, Removed, Session, SessionError, SessionId, Standing, StoreError,
+    WriteError,
 };
 use tokio::time::Instant;
 
@@ -36,7 +36,7 @@ impl BlindSession {
                 Ok(Some(entry)) if !is_ours(&entry, ours) && entry.healthy => return Err(WriteError::Foreign),
                 Ok(_) => {}
                 Err(failure) => {
-                    return Err(WriteError::Failed { error: failure.into_store(), applied: Applied::Never });
+                    return Err(WriteError::never(failure.into_store()));
                 }
             }
         }
@@ -55,7 +55,7 @@ impl BlindSession {
             Ok(None) => return Ok(Removed::NotThere),
             Ok(Some(entry)) if !is_ours(&entry, ours) => return Ok(Removed::Foreign),
             Ok(Some(_)) => {}
-            Err(failure) => return Err(WriteError::Failed { error: failure.into_store(), applied: Applied::Never }),
+            Err(failure) => return Err(WriteError::never(failure.into_store())),
         }
         let (key, client, sent) = (record.key().clone(), self.base.client.id, Instant::now());
         let delete = move |state: &mut State| state.change(&key, None, By::Client(client, sent));

@@ -111,7 +111,7 @@ impl LaggingSession {
             Ok(node) => node,
             Err(failure) => {
                 let error = failure.into_store();
-                return Err(WriteError::Failed { error, applied: registry_core::store::Applied::Never });
+                return Err(WriteError::never(error));
             }
         };
         let mut begun = false;
@@ -136,7 +136,7 @@ impl LaggingSession {
             Ok(node) => node,
             Err(failure) => {
                 let error = failure.into_store();
-                return Err(WriteError::Failed { error, applied: registry_core::store::Applied::Never });
+                return Err(WriteError::never(error));
             }
         };
         match node {
