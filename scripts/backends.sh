@@ -6,6 +6,7 @@
 #   scripts/backends.sh env         prints the addresses, for:  eval "$(scripts/backends.sh env)"
 #   scripts/backends.sh down        takes the containers down, with their data
 #   scripts/backends.sh status      what is running
+#   scripts/backends.sh prepare     installs what `up` needs and gets the images, and starts nothing but the engine
 #   scripts/backends.sh engine | compose | images     one step alone
 #
 # Each step is quick when what it makes is there. What it installs, each time with a line that says so:
@@ -123,11 +124,17 @@ lock() {
 }
 unlock() { exec 8>&-; }
 
-up() {
+prepare() {
     lock
     engine
     compose
     images
+    unlock
+}
+
+up() {
+    prepare
+    lock
     bash "$here/certificates.sh" "$secured"
     choose_ports
     export_tokens
@@ -191,7 +198,7 @@ all() {
 
 step=${1:-}
 case $step in
-engine | compose | images | up | down | status | env | all)
+engine | compose | images | prepare | up | down | status | env | all)
     shift
     "$step" "$@"
     ;;

@@ -40,6 +40,10 @@ scripts/protoc.sh
 scripts/openssl.sh
 cargo --version
 cargo fetch --locked
+# The engine and the images, while the code is checked and built.
+mkdir -p .cache/logs
+scripts/backends.sh prepare >.cache/logs/prepare.log 2>&1 &
+prepared=$!
 
 step "format"
 cargo fmt --all --check
@@ -53,6 +57,17 @@ cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 # Doc tests, the README's program and the tidy checks (integration-tests/tests/tidy.rs) are among these.
 step "tests"
 cargo test --locked --workspace --all-features --no-run --quiet
+failed=
+wait "$prepared" || failed=1
+cat .cache/logs/prepare.log
+[ -z "$failed" ] || exit 1
+# What checks the licences is built beside the tests, in the time that they leave.
+if [ "${CARGO_DENY:-}" != off ] && ! cargo deny --version >/dev/null 2>&1; then
+    echo "installing cargo-deny $cargo_deny_version into .cache/tools"
+    # Unoptimised: it is built far sooner, and this workspace is small enough for it.
+    nice -n 19 cargo install --debug --locked --quiet "cargo-deny@$cargo_deny_version" --root "$tools" >.cache/logs/deny.log 2>&1 &
+    deny=$!
+fi
 # A store that is not there makes its tests fail here; under plain `cargo test` they show as ignored.
 REGISTRY_TEST_REQUIRE=etcd,zookeeper,consul scripts/backends.sh all scripts/tests.sh
 
@@ -64,16 +79,15 @@ RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --all-featur
 
 # As for publishing, but that nothing is sent: each crate is packed, and built from its packed files and those of the crates below it.
 step "packages"
-cargo package --locked --workspace --exclude integration-tests --exclude registry-examples --exclude my-adapter --exclude my-poll-adapter --allow-dirty --quiet
+cargo package --locked --workspace --exclude integration-tests --exclude registry-examples --exclude my-adapter --exclude my-poll-adapter --exclude my-store --allow-dirty --quiet
 
 step "licences, bans, sources and advisories"
 if [ "${CARGO_DENY:-}" = off ]; then
     not_checked+=("licences, bans, sources and advisories: switched off by CARGO_DENY=off")
 else
-    if ! cargo deny --version >/dev/null 2>&1; then
-        echo "installing cargo-deny $cargo_deny_version into .cache/tools"
-        # Unoptimised: it is built far sooner, and this workspace is small enough for it.
-        cargo install --debug --locked --quiet "cargo-deny@$cargo_deny_version" --root "$tools"
+    if [ -n "${deny:-}" ] && ! wait "$deny"; then
+        cat .cache/logs/deny.log >&2
+        exit 1
     fi
     cargo deny --all-features check licenses bans sources
     # The database comes from a git host that not every machine reaches. That is no finding, but it is no pass either.
