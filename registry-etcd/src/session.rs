@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
+use registry_core::ErrorKind;
 use registry_core::store::{
     Guard, Key, Lineage, Put, Record, Removed, Session, SessionError, SessionId, Standing, StoreError, WriteError,
 };
@@ -35,7 +36,7 @@ pub(crate) struct EtcdSession {
     ttl: Duration,
     /// The open stream; taken out while it is in use, so that an answer that nobody waited for is never taken for a later one.
     keep_alive: Mutex<Option<Box<KeepAlive>>>,
-    /// `None` when we may not read it: then fencing takes a new lease.
+    /// `None` when we may not write it: then fencing takes a new lease.
     fence: Option<Fence>,
 }
 
@@ -50,12 +51,8 @@ impl EtcdSession {
         transport.start_afresh();
         // Whole seconds, never fewer than asked for.
         let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
-        // Whether we may read fences, asked before there is a lease that a failure would leave behind.
-        let readable = match transport.read(&[&prefix.fence(0)], What::NoValues).await {
-            Ok(_) => true,
-            Err(failure) if failure.is_not_permitted() => false,
-            Err(failure) => return Err(failure),
-        };
+        // Asked before there is a lease that a failure would leave behind.
+        let permitted = transport.may_write(&prefix.fence(0)).await?;
         let granted = transport.grant(i64::try_from(seconds).unwrap_or(i64::MAX)).await?;
         let fence = Fence { key: prefix.fence(granted.id).into(), revision: AtomicI64::new(0) };
         Ok(Self {
@@ -63,7 +60,7 @@ impl EtcdSession {
             lease: granted.id,
             ttl: Duration::from_secs(granted.seconds.unsigned_abs()),
             keep_alive: Mutex::default(),
-            fence: readable.then_some(fence),
+            fence: permitted.then_some(fence),
         })
     }
 
@@ -87,15 +84,28 @@ impl EtcdSession {
             groups(&changes, MAX_BATCH).into_iter().map(async |group| match self.put_group_new(fence, group).await {
                 Ok(first) => first,
                 Err(failure) if group.len() > 1 && failure.is_refusal() => {
-                    let one = async |change| {
-                        let first = self.put_group_new(fence, std::slice::from_ref(change)).await;
-                        first.unwrap_or_else(|failure| vec![First::Failed(failure.into_write_error())])
-                    };
-                    join_all(group.iter().map(one)).await.into_iter().flatten().collect()
+                    join_all(group.iter().map(|change| self.put_one_new(fence, change))).await
                 }
+                Err(failure) if failure.is_refusal() => vec![self.stands(&group[0], failure).await],
                 Err(failure) => vec![First::Failed(failure.into_write_error()); group.len()],
             });
         join_all(groups).await.into_iter().flatten().collect()
+    }
+
+    async fn put_one_new(&self, fence: Option<&Expected>, change: &Change) -> First {
+        match self.put_group_new(fence, std::slice::from_ref(change)).await {
+            Ok(mut first) => first.remove(0),
+            Err(failure) if failure.is_refusal() => self.stands(change, failure).await,
+            Err(failure) => First::Failed(failure.into_write_error()),
+        }
+    }
+
+    /// What stands in the way of a write that was refused: another owner's entry says more than the refusal does.
+    async fn stands(&self, change: &Change, refusal: Failure) -> First {
+        match self.transport.read(&[&change.expected.key], What::NoValues).await {
+            Ok(mut read) if !read.is_empty() => First::Stands(read.remove(0)),
+            _ => First::Failed(refusal.into_write_error()),
+        }
     }
 
     async fn put_group_new(&self, fence: Option<&Expected>, group: &[Change]) -> Result<Vec<First>, Failure> {
@@ -104,7 +114,13 @@ impl EtcdSession {
             Swapped::Refused(stands) if fence.is_some_and(|fence| fence.revision != stands.fence) => {
                 vec![First::Failed(self.refused(fence, stands.fence)); group.len()]
             }
-            Swapped::Refused(stands) => stands.entries.into_iter().map(First::Stands).collect(),
+            Swapped::Refused(stands) if stands.entries.len() == group.len() => {
+                stands.entries.into_iter().map(First::Stands).collect()
+            }
+            Swapped::Refused(_) => {
+                let error = StoreError::new(ErrorKind::Other, "etcd answered for fewer entries than were asked for");
+                vec![First::Failed(WriteError::never(error)); group.len()]
+            }
         })
     }
 
@@ -145,14 +161,30 @@ impl EtcdSession {
         match self.transport.swap(fence, std::slice::from_ref(change)).await {
             Ok(Swapped::Done) => Ok(()),
             Ok(Swapped::Refused(stands)) => Err(self.refused(fence, stands.fence)),
+            Err(failure) if failure.is_not_permitted() && self.fence_is_forbidden().await => {
+                Err(WriteError::SessionLost)
+            }
             Err(failure) => Err(failure.into_write_error()),
         }
+    }
+
+    /// Whether the fence, which we might use when the session was opened, is what we may not use any more. The session is of no use then, and ends: the next
+    /// one does without.
+    async fn fence_is_forbidden(&self) -> bool {
+        let Some(fence) = &self.fence else { return false };
+        let forbidden = self.transport.may_write(&fence.key).await.is_ok_and(|permitted| !permitted);
+        if forbidden {
+            // If that is refused, too, it expires.
+            let _ = self.transport.revoke(self.lease).await;
+        }
+        forbidden
     }
 
     /// Why a change was refused: the fence is gone with the lease, or was written meanwhile, or the entry was.
     fn refused(&self, expected: Option<&Expected>, stands: i64) -> WriteError {
         let (Some(fence), Some(expected)) = (&self.fence, expected) else { return WriteError::Contended };
-        if expected.revision > 0 && stands == 0 {
+        // Gone with its lease, or older than we know it: the store was put back to what it was before, and it may be so with all that this session wrote.
+        if stands < expected.revision {
             return WriteError::SessionLost;
         }
         // A write of the fence whose answer was lost: later writes go on from there.
@@ -258,6 +290,10 @@ impl Session for EtcdSession {
         }
     }
 
+    fn fencing_ends_session(&self) -> bool {
+        self.fence.is_none()
+    }
+
     async fn fence(&self) -> Result<(), SessionError> {
         if let Some(fence) = &self.fence {
             match self.transport.touch(&fence.key, self.lease).await {
@@ -349,6 +385,24 @@ mod tests {
         let changes: Vec<_> = (0..300).map(|_| change(10)).collect();
         let sizes: Vec<_> = groups(&changes, MAX_BATCH).iter().map(|group| group.len()).collect();
         assert_eq!(sizes, [127, 127, 46]);
+    }
+
+    #[test]
+    fn a_fence_that_is_older_than_we_know_it_is_of_a_store_that_was_put_back() {
+        let config = crate::config::Config::new(&crate::Options::new(["one"])).unwrap();
+        let fence = Fence { key: "f".into(), revision: AtomicI64::new(100) };
+        let session = EtcdSession {
+            transport: Arc::new(Transport::new(config)),
+            lease: 1,
+            ttl: Duration::from_secs(1),
+            keep_alive: Mutex::default(),
+            fence: Some(fence),
+        };
+        let expected = session.present_fence();
+        let refused = |stands| session.refused(expected.as_ref(), stands);
+        assert!(matches!([refused(0), refused(50)], [WriteError::SessionLost, WriteError::SessionLost]));
+        assert!(matches!([refused(100), refused(150)], [WriteError::Contended, WriteError::Contended]));
+        assert_eq!(session.present_fence().unwrap().revision, 150, "later writes go on from there");
     }
 
     #[test]

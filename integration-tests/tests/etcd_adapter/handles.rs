@@ -1,7 +1,10 @@
 //! Handles from end to end.
 
+use std::time::Duration;
+
+use integration_tests::FaultProxy;
 use registry_core::store::Guard;
-use registry_etcd::{Registry, Resolver, connect};
+use registry_etcd::{Options, Registry, Resolver, connect};
 
 use crate::bench::{Bench, Outcome, eventually, info, place, tests};
 
@@ -10,6 +13,7 @@ tests![
     a_revoked_lease_is_replaced,
     a_successor_stays_when_the_displaced_closes,
     a_dropped_handle_leaves_nothing_running,
+    an_idle_handle_keeps_its_connections,
 ];
 
 async fn a_registration_is_found_watched_and_withdrawn(bench: Bench) -> Outcome {
@@ -56,5 +60,21 @@ async fn a_dropped_handle_leaves_nothing_running(bench: Bench) -> Outcome {
     eventually("the watch has it", async || watch.latest().len() == 1).await;
     drop((server, watch));
     eventually("no task is left", async || tasks() <= before).await;
+    Ok(())
+}
+
+async fn an_idle_handle_keeps_its_connections(bench: Bench) -> Outcome {
+    let proxy = FaultProxy::start(bench.url.trim_start_matches("http://").parse()?).await?;
+    let mut options = Options::new([proxy.address().to_string()]).with_prefix(&bench.prefix);
+    options.handle.audit_interval = Duration::from_secs(3_600);
+    let server = connect(options).await?;
+    server.register(&info(1)).await?;
+    let before = proxy.counts();
+    // Long enough for a fourth ping, after which a server closes a connection on which it wants none.
+    tokio::time::sleep(Duration::from_secs(27)).await;
+    let after = proxy.counts();
+    assert_eq!((after.accepted, after.open), (before.accepted, before.open));
+    assert!(after.messages > before.messages, "it has renewed its lease meanwhile");
+    server.close().await?;
     Ok(())
 }

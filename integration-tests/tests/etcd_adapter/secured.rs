@@ -7,9 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use etcd_client::{Certificate, ConnectOptions, Identity, Permission, TlsOptions};
+use etcd_client::{Certificate, ConnectOptions, Identity, Permission, RoleRevokePermissionOptions, TlsOptions};
 use registry_core::ErrorKind;
-use registry_core::store::{Guard, SessionError, Store};
+use registry_core::store::{Guard, SessionError, Store, WriteError};
 use registry_etcd::{Material, Options, Registry, Resolver, Secret, Tls, connect};
 
 use crate::bench::{Bench, Outcome, Owner, eventually, info, tests};
@@ -25,6 +25,7 @@ tests![
     a_rotated_password_file_is_picked_up,
     a_rotated_certificate_is_picked_up_by_the_next_session,
     a_role_for_one_service_fences_by_ending_its_lease,
+    a_role_that_was_narrowed_costs_the_session_and_no_entry,
     a_watcher_whose_permission_is_revoked_is_told,
 ];
 
@@ -227,10 +228,32 @@ async fn a_role_for_one_service_fences_by_ending_its_lease(bench: Bench) -> Outc
     let user = new_user(&bench, &bench.key("demo/"), "lion").await;
     let options = on_tls(&bench, trusting()).with_user(user.as_str(), Material::Inline(Secret::new("lion")));
     let owner = Owner::open(options.client()?).await;
+    assert!(owner.session.fencing_ends_session());
     assert!(owner.put(1, Guard::Claim).await.is_ok());
     assert!(matches!(owner.session.fence().await, Err(SessionError::Lost)));
     assert!(owner.client.list(&"demo".try_into()?).await?.is_empty());
     assert!(matches!(owner.session.renew(&[]).await, Err(SessionError::Lost)));
+    Ok(())
+}
+
+async fn a_role_that_was_narrowed_costs_the_session_and_no_entry(bench: Bench) -> Outcome {
+    let (user, all) = (new_user(&bench, &bench.key(""), "lion").await, bench.key(""));
+    let options = on_tls(&bench, trusting()).with_user(user.as_str(), Material::Inline(Secret::new("lion")));
+    let mut owner = Owner::open(options.client()?).await;
+    assert!(!owner.session.fencing_ends_session());
+    assert!(owner.put(1, Guard::Claim).await.is_ok());
+    let mut auth = root().await.auth_client();
+    let (service, end) = (Permission::read_write(bench.key("demo/")).with_prefix(), RoleRevokePermissionOptions::new());
+    auth.role_grant_permission(user.as_str(), service).await?;
+    auth.role_revoke_permission(user.as_str(), all, Some(end.with_prefix())).await?;
+    let refused = owner.put_all(&[(1, Guard::AbsentOrOurs), (2, Guard::Claim)]).await;
+    assert!(refused.iter().all(|one| matches!(one, Err(WriteError::SessionLost))), "{refused:?}");
+    owner.reopen().await;
+    assert!(owner.session.fencing_ends_session());
+    for number in [1, 2] {
+        assert!(owner.put(number, Guard::AbsentOrOurs).await.is_ok());
+    }
+    owner.session.end().await?;
     Ok(())
 }
 

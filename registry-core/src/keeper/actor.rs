@@ -332,6 +332,8 @@ impl Actor {
         let waiting = self.closing.is_none() && self.link.up().is_some_and(|up| up.silent);
         while self.batches < max_in_flight && !self.ready.is_empty() {
             let (mut puts, mut removes, mut inspects) = (Vec::new(), Vec::new(), Vec::new());
+            // Those of callers who may leave: they take nothing of the keeper's own with them, and nobody twice.
+            let (mut calls, mut alone) = (Vec::new(), Vec::new());
             let mut fence = false;
             while let Some(key) = self.ready.pop_front() {
                 let Some(slot) = self.slots.get_mut(&key) else { continue };
@@ -344,7 +346,13 @@ impl Actor {
                     Some(Step::Put(record, guard, call)) => {
                         slot.grant_time(now, last_answer, operation_timeout);
                         let call = call.and_then(|id| slot.caller(id, conditional));
-                        puts.push(Write { put: Put { record, guard }, call });
+                        let write = Write { put: Put { record, guard }, call };
+                        let group = match &write.call {
+                            Some((_, Some(_))) if slot.alone => &mut alone,
+                            Some((_, Some(_))) => &mut calls,
+                            _ => &mut puts,
+                        };
+                        group.push(write);
                     }
                     Some(Step::Remove(record)) => {
                         slot.grant_time(now, last_answer, operation_timeout);
@@ -360,22 +368,23 @@ impl Actor {
                     }
                 }
                 slot.busy = true;
-                if puts.len().max(removes.len()).max(inspects.len()) == max_batch {
+                let fullest = puts.len().max(calls.len()).max(removes.len()).max(inspects.len());
+                if fullest == max_batch || !alone.is_empty() {
                     break;
                 }
             }
             if fence {
                 self.start_fence();
             }
-            self.launch(puts, removes, inspects);
+            self.launch([puts, calls, alone], removes, inspects);
         }
     }
 
-    fn launch(&mut self, puts: Vec<Write>, removes: Vec<Record>, inspects: Vec<Record>) {
+    fn launch(&mut self, puts: [Vec<Write>; 3], removes: Vec<Record>, inspects: Vec<Record>) {
         let Some(up) = self.link.up() else { return };
         let (session, epoch, limit) = (&up.session, up.epoch, self.options.attempt_timeout);
         let ours = &self.lineage;
-        if !puts.is_empty() {
+        for puts in puts.into_iter().filter(|puts| !puts.is_empty()) {
             self.batches += 1;
             self.operations.push(operations::put(session.clone(), epoch, puts, ours.clone(), limit));
         }
@@ -404,6 +413,11 @@ impl Actor {
         self.capabilities.write_fencing.is_offered() && !self.fence_refused
     }
 
+    /// Whether a fence would take every entry of the session away for a moment.
+    fn fencing_is_dear(&self) -> bool {
+        self.link.up().is_some_and(|up| up.session.fencing_ends_session())
+    }
+
     pub(super) fn start(&mut self, operation: Operation) {
         self.operations.push(operation);
     }
@@ -416,13 +430,19 @@ impl Actor {
         if uncertain.is_empty() {
             return;
         }
-        if self.can_fence() {
+        let fencing = self.can_fence();
+        let wanted = |key: &Key| self.slots.get(key).is_some_and(|slot| slot.wanted.is_some());
+        if fencing && !(self.fencing_is_dear() && uncertain.iter().all(wanted)) {
             self.start_fence();
             return;
         }
         for key in uncertain {
             let Some(slot) = self.slots.get_mut(&key) else { continue };
             if slot.linger_until.is_some_and(|until| until <= now) {
+                if fencing {
+                    // Until it is withdrawn: that fences first.
+                    continue;
+                }
                 slot.unfenced = None;
             }
             if slot.wanted.is_some() {

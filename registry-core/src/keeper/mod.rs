@@ -10,6 +10,7 @@ mod board;
 mod caller;
 mod calls;
 mod close;
+mod inspection;
 mod link;
 mod log;
 mod operations;

@@ -42,6 +42,8 @@ pub(super) struct PutDone {
     pub(super) record: Record,
     pub(super) call: Option<CallId>,
     pub(super) result: Result<(), WriteError>,
+    /// The attempt ended because the caller of another write in it left.
+    pub(super) cut: bool,
 }
 
 pub(super) fn open(store: Arc<dyn Store>, request: OpenRequest, limit: Duration) -> Operation {
@@ -67,11 +69,13 @@ pub(super) fn put(
         let (puts, calls): (Vec<Put>, Vec<_>) = batch.into_iter().map(|write| (write.put, write.call)).unzip();
         let callers: Vec<Arc<Caller>> = calls.iter().flatten().filter_map(|(_, caller)| caller.clone()).collect();
         let written = limited(limit, while_all_wait(&callers, session.put(&puts, &ours))).await;
+        let cut = matches!(written, Ok(None));
         let given_up = || StoreError::new(ErrorKind::TimedOut, "given up with a call that was sent along");
         let results = per_entry(written.and_then(|written| written.ok_or_else(given_up)), puts.len());
         let calls = calls.into_iter().map(|call| call.map(|(id, _)| id));
         let done = puts.into_iter().zip(calls).zip(results);
-        Done::Put(epoch, done.map(|((put, call), result)| PutDone { record: put.record, call, result }).collect())
+        let done = done.map(|((put, call), result)| PutDone { record: put.record, call, result, cut });
+        Done::Put(epoch, done.collect())
     })
 }
 

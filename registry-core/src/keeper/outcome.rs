@@ -4,16 +4,14 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::actor::{Actor, MISSING_PAUSE, Slots};
+use super::actor::{Actor, Slots};
 use super::link::{Epoch, Link, Up};
 use super::operations::PutDone;
 use super::slot::{Believed, CallKind};
 use crate::error::ErrorKind;
 use crate::metrics;
 use crate::status::HandleState;
-use crate::store::{
-    Applied, Key, Record, Removed, Renewal, Session, SessionError, Signal, Standing, StoreError, WriteError,
-};
+use crate::store::{Applied, Key, Record, Removed, Renewal, Session, SessionError, Signal, StoreError, WriteError};
 
 impl Actor {
     pub(super) fn opened(&mut self, result: Result<Arc<dyn Session>, StoreError>) {
@@ -172,10 +170,11 @@ impl Actor {
     pub(super) fn put(&mut self, epoch: Epoch, results: Vec<PutDone>) {
         self.batch_done(epoch);
         self.note_answer(results.iter().any(|done| is_answer(&done.result)));
-        for PutDone { record, call, result } in results {
+        for PutDone { record, call, result, cut } in results {
             let key = record.key().clone();
             let Some(slot) = self.slots.get_mut(&key) else { continue };
             slot.busy = false;
+            slot.alone = cut;
             // The call of this write may have ended meanwhile: its deadline passed, or its future was dropped.
             let mine = call.filter(|id| slot.call.as_ref().is_some_and(|call| call.id == *id));
             match result {
@@ -184,6 +183,7 @@ impl Actor {
                 Ok(()) => self.restored(&key, &record),
                 // Never for a claim: an adapter that says so all the same lost a race, and must not be asked again at full speed.
                 Err(WriteError::Foreign) if slot.claims() => self.pause(&key, None),
+                Err(_) if cut => self.cut_short(&key, mine.is_some()),
                 Err(error) => self.put_failed(&key, epoch, error),
             }
             self.touch(&key);
@@ -217,7 +217,7 @@ impl Actor {
         }
     }
 
-    fn stands(&mut self, key: &Key) {
+    pub(super) fn stands(&mut self, key: &Key) {
         let interval = self.link.up().map(|up| up.interval);
         let entries = self.capabilities.renewal == Renewal::Entry;
         let Some(slot) = self.slots.get_mut(key) else { return };
@@ -230,6 +230,14 @@ impl Actor {
             slot.beat_at = Some(Instant::now() + interval.mul_f64(0.5 + fastrand::f64() / 2.0));
         }
         self.log.written();
+    }
+
+    /// A write was given up on the way with that of a caller who left. The store has nothing to do with it; if it was `called` for, it is tried again at once.
+    fn cut_short(&mut self, key: &Key, called: bool) {
+        self.fall_back(key);
+        if let Some(call) = self.slots.get_mut(key).and_then(|slot| slot.call.as_mut()).filter(|_| called) {
+            call.uncertain = true;
+        }
     }
 
     fn put_failed(&mut self, key: &Key, epoch: Epoch, error: WriteError) {
@@ -297,69 +305,8 @@ impl Actor {
         }
     }
 
-    pub(super) fn inspected(
-        &mut self,
-        epoch: Epoch,
-        records: Vec<Record>,
-        result: Result<Vec<Standing>, SessionError>,
-    ) {
-        self.batch_done(epoch);
-        let standings = match result {
-            Ok(standings) => standings.into_iter().map(Some).collect(),
-            Err(error) => {
-                match &error {
-                    SessionError::Lost => self.lose_session(epoch),
-                    SessionError::Failed(error) => self.suspect(error),
-                }
-                for record in &records {
-                    if let SessionError::Failed(error) = &error {
-                        if let Some(slot) = self.slots.get_mut(record.key()) {
-                            slot.look = true;
-                        }
-                        self.pause(record.key(), Some(error));
-                    }
-                }
-                vec![None; records.len()]
-            }
-        };
-        for (record, standing) in records.into_iter().zip(standings) {
-            let key = record.key().clone();
-            let Some(slot) = self.slots.get_mut(&key) else { continue };
-            slot.busy = false;
-            let current = self.link.is_at(epoch);
-            let still_wanted = slot.wanted.as_ref().is_some_and(|wanted| wanted.record == record);
-            if let (Some(standing), true, true) = (standing, current, still_wanted) {
-                self.judge(&key, standing);
-            }
-            self.touch(&key);
-        }
-        self.report_restored();
-    }
-
-    /// What an inspection of a wanted registration means.
-    fn judge(&mut self, key: &Key, standing: Standing) {
-        let Some(slot) = self.slots.get_mut(key) else { return };
-        match standing {
-            Standing::Ours { current: true, same: true } => {
-                self.stands(key);
-                return;
-            }
-            Standing::Ours { .. } | Standing::Unowned => slot.believed = Believed::Wrong,
-            Standing::Foreign => {
-                self.displaced(key);
-                return;
-            }
-            Standing::Absent if matches!(slot.believed, Believed::Stands | Believed::Foreign) => {
-                slot.believed = Believed::Missing;
-                slot.not_before = Some(Instant::now() + MISSING_PAUSE);
-            }
-            Standing::Absent => slot.believed = Believed::Lapsed,
-        }
-        slot.beat_at = None;
-    }
-
     /// Another owner holds the identity: this one yields (R7).
-    fn displaced(&mut self, key: &Key) {
+    pub(super) fn displaced(&mut self, key: &Key) {
         let Some(slot) = self.slots.get_mut(key) else { return };
         let news = slot.believed != Believed::Foreign && slot.wanted.is_some();
         slot.believed = Believed::Foreign;
@@ -408,7 +355,7 @@ impl Actor {
     }
 
     /// No step of this slot before its back-off is over.
-    fn pause(&mut self, key: &Key, error: Option<&StoreError>) {
+    pub(super) fn pause(&mut self, key: &Key, error: Option<&StoreError>) {
         let Some(slot) = self.slots.get_mut(key) else { return };
         let pause = slot.backoff.failed();
         slot.not_before = Some(Instant::now() + pause);
@@ -418,7 +365,7 @@ impl Actor {
     }
 
     /// An operation failed: is the session still there?
-    fn suspect(&mut self, error: &StoreError) {
+    pub(super) fn suspect(&mut self, error: &StoreError) {
         if let (ErrorKind::Unreachable | ErrorKind::TimedOut, Some(up)) = (error.kind(), self.link.up_mut()) {
             up.suspect();
         }
@@ -430,7 +377,7 @@ impl Actor {
         }
     }
 
-    fn batch_done(&mut self, epoch: Epoch) {
+    pub(super) fn batch_done(&mut self, epoch: Epoch) {
         if self.up_epoch() == Some(epoch) {
             self.batches = self.batches.saturating_sub(1);
         }
@@ -458,7 +405,7 @@ impl Actor {
     }
 
     /// Says once that everything that a lost session took is back.
-    fn report_restored(&mut self) {
+    pub(super) fn report_restored(&mut self) {
         if self.log.is_restoring()
             && !self.slots.values().any(|slot| slot.wanted.is_some() && slot.believed == Believed::Lapsed)
         {

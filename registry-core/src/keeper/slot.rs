@@ -139,6 +139,8 @@ pub(super) struct Slot {
     pub(super) believed: Believed,
     /// An operation for this key is in flight.
     pub(super) busy: bool,
+    /// Its last attempt was cut short by a caller that left another write of the batch: the next one is made alone, so that it happens once.
+    pub(super) alone: bool,
     /// It waits in one of the actor's ready queues.
     pub(super) ready: bool,
     /// It should be inspected though nothing is known to be wrong.
@@ -172,6 +174,7 @@ impl Slot {
             call: None,
             believed: Believed::Nothing,
             busy: false,
+            alone: false,
             ready: false,
             look: false,
             unfenced: None,

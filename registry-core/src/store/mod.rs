@@ -147,6 +147,12 @@ pub trait Session: Send + Sync {
         Err(SessionError::Failed(StoreError::new(ErrorKind::Other, "write fencing is not offered")))
     }
 
+    /// Whether [`fence`](Self::fence) has to end the session, with every entry on it. Core then fences only what it has to withdraw, and looks again and
+    /// again at the entries that are wanted. The default is `false`.
+    fn fencing_ends_session(&self) -> bool {
+        false
+    }
+
     /// Ends the session and, with [`Capabilities::end_withdraws`], with it every entry that still hangs on it; confirmed when it returns. Never
     /// touches another owner's entry.
     ///

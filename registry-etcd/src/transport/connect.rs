@@ -21,6 +21,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) async fn client(url: &str, credentials: &Credentials, timeout: Duration) -> Result<Client, Error> {
     let mut options = ConnectOptions::new()
         .with_keep_alive(PING_INTERVAL, PING_TIMEOUT)
+        // A server counts pings while no stream is open, and closes the connection after the third.
+        .with_keep_alive_while_idle(false)
         .with_connect_timeout(timeout)
         .with_require_leader(true)
         .with_auto_token_refresh(true);

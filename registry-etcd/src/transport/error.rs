@@ -208,8 +208,12 @@ fn of_status(status: &Status) -> Failure {
             refused(ErrorKind::Misconfigured, status, "leave user and password out, or enable it on etcd")
         }
         Code::ResourceExhausted if text.contains("database space exceeded") => {
-            refused(ErrorKind::Other, status, "compact and defragment etcd, or raise its quota, then disarm the alarm")
+            // etcd looks at its quota once more when it has applied a request, and says this of one that it has applied.
+            let mend = "compact and defragment etcd, or raise its quota, then disarm the alarm";
+            Failure { effect: Effect::Unknown, ..refused(ErrorKind::Other, status, mend) }
         }
+        // Of h2, when a server closes a connection that pinged too often.
+        Code::ResourceExhausted if is_transport(status) => broken(status),
         Code::ResourceExhausted if text.contains("too many requests") => unreachable(text.to_owned()).not_applied(),
         Code::ResourceExhausted => refused(ErrorKind::InvalidInput, status, "the entry is too large for this etcd"),
         Code::Unimplemented => refused(ErrorKind::Misconfigured, status, "this endpoint is no etcd v3 server"),

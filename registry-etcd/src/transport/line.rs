@@ -66,27 +66,28 @@ impl Line {
         let mut others = self.config.endpoints.len() - 1;
         let mut renewed = false;
         loop {
-            let failure = match self.call_once(&request).await {
+            let mut used = None;
+            let failure = match self.call_once(&request, &mut used).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
             if others > 0 && failure.speaks_against_endpoint() && (repeat == Repeat::Always || failure.is_not_applied())
             {
                 others -= 1;
-            } else if !renewed && self.credentials_changed(&failure) {
+            } else if !renewed && used.is_some_and(|used| self.renew(&used, &failure)) {
                 renewed = true;
-                self.start_afresh();
             } else {
                 return Err(failure);
             }
         }
     }
 
-    async fn call_once<T, F>(&self, request: &impl Fn(Client, u64) -> F) -> Result<T, Failure>
+    /// One try; `used` becomes the connection that it was made on.
+    async fn call_once<T, F>(&self, request: &impl Fn(Client, u64) -> F, used: &mut Option<Link>) -> Result<T, Failure>
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let link = self.link().await?;
+        let link = used.insert(self.link().await?);
         let answer = self.judged(link.number, &link.url, request(link.client.clone(), link.number)).await?;
         // Not before: without a user, making a client sends nothing.
         self.config.note_answer();
@@ -119,9 +120,17 @@ impl Line {
 
     /// Lets the next request connect anew, with credentials and certificates read anew (X1).
     pub(super) fn start_afresh(&self) {
+        let number = self.state().number;
+        self.start_afresh_after(number);
+    }
+
+    /// The same, unless the connection `number` has been given up already.
+    fn start_afresh_after(&self, number: u64) {
         let mut state = self.state();
-        state.number += 1;
-        state.link = None;
+        if state.number == number {
+            state.number += 1;
+            state.link = None;
+        }
     }
 
     /// The connection `number` does not answer as it should: the next request takes the next endpoint.
@@ -170,12 +179,30 @@ impl Line {
         self.state().link.clone()
     }
 
-    /// Whether it makes sense to connect anew after `failure`: it is a denial, and the files say something else than what was denied, or etcd says that
-    /// our token is out of date.
+    /// Whether it makes sense to ask again after `failure` on the connection `used`, as what was denied has changed: another connection is in its place
+    /// already, made since; or the files say something else, or etcd says that our token is out of date, and the next request connects anew.
+    fn renew(&self, used: &Link, failure: &Failure) -> bool {
+        if !failure.is_denied() {
+            return false;
+        }
+        if self.state().number != used.number {
+            return true;
+        }
+        let changed = self.is_outdated(failure, used);
+        if changed {
+            self.start_afresh_after(used.number);
+        }
+        changed
+    }
+
+    /// Whether it makes sense to connect anew after `failure` on the present connection.
     pub(super) fn credentials_changed(&self, failure: &Failure) -> bool {
-        let Some(link) = self.present().filter(|_| failure.is_denied()) else { return false };
+        failure.is_denied() && self.present().is_some_and(|link| self.is_outdated(failure, &link))
+    }
+
+    fn is_outdated(&self, failure: &Failure, used: &Link) -> bool {
         failure.is_outdated_token()
-            || (self.config.has_files() && self.config.credentials().is_ok_and(|read| read != *link.credentials))
+            || (self.config.has_files() && self.config.credentials().is_ok_and(|read| read != *used.credentials))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -255,6 +282,19 @@ mod tests {
         let line = line();
         dropped(&line, 0, SUSPICIOUS / 2);
         assert_eq!(endpoint(&line), 0);
+    }
+
+    #[tokio::test]
+    async fn what_was_denied_on_a_connection_that_was_replaced_is_asked_again() {
+        let line = line();
+        let used = line.link().await.unwrap();
+        let denied = Failure::from(registry_core::store::StoreError::denied("the password is wrong"));
+        assert!(!line.renew(&used, &denied), "nothing has changed");
+        line.start_afresh();
+        assert!(line.renew(&used, &denied), "while the next one is being made");
+        let next = line.link().await.unwrap();
+        assert!(line.renew(&used, &denied) && !line.renew(&next, &denied));
+        assert_eq!(line.link().await.unwrap().number, next.number, "nobody has to connect once more");
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod watch;
 
 use std::sync::Arc;
 
-use etcd_client::{GetOptions, KeyValue, PutOptions, Txn, TxnOp, TxnOpResponse};
+use etcd_client::{Compare, CompareOp, GetOptions, KeyValue, PutOptions, Txn, TxnOp, TxnOpResponse};
 
 pub(crate) use self::error::Failure;
 pub(crate) use self::keep_alive::{KeepAlive, Renewed};
@@ -134,6 +134,21 @@ impl Transport {
             async move { client.kv_client().max_decoding_message_size(MAX_ANSWER).txn(txn).await }
         });
         answer.await.map(|answer| swap::outcome(fence.is_some(), &answer))
+    }
+
+    /// Whether we may read and write under `key`, found out without doing so: etcd looks at the permissions of a whole transaction, also of the branch that
+    /// is not taken.
+    pub(crate) async fn may_write(&self, key: &str) -> Result<bool, Failure> {
+        let answer = self.calls.call(Repeat::Always, |client, _| {
+            let never = Compare::version(key, CompareOp::Equal, -1);
+            let txn = Txn::new().when([never]).and_then([TxnOp::put(key, Vec::new(), None)]);
+            async move { client.kv_client().txn(txn).await }
+        });
+        match answer.await {
+            Ok(_) => Ok(true),
+            Err(failure) if failure.is_not_permitted() => Ok(false),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Writes an empty value, whatever stands there. Returns the revision of the write.

@@ -30,6 +30,9 @@ struct Odd {
     slow_end: Mutex<Option<Duration>>,
     ended: Notify,
     denies_fences: AtomicBool,
+    /// A fence ends the session.
+    dear_fences: AtomicBool,
+    fences: AtomicU32,
     granted: Mutex<Option<Duration>>,
     panics: AtomicBool,
 }
@@ -105,7 +108,12 @@ impl Session for OddSession {
         Signal::Lost
     }
 
+    fn fencing_ends_session(&self) -> bool {
+        self.0.dear_fences.load(Ordering::Relaxed)
+    }
+
     async fn fence(&self) -> Result<(), SessionError> {
+        self.0.fences.fetch_add(1, Ordering::Relaxed);
         if self.0.denies_fences.load(Ordering::Relaxed) {
             return Err(StoreError::new(ErrorKind::Denied, "no fences").into());
         }
@@ -185,6 +193,20 @@ async fn what_stands_is_looked_at_once_more_when_nothing_can_come_late_any_more(
     tokio::time::sleep(Duration::from_secs(12)).await;
     let (puts, looked) = (store.puts.load(Ordering::Relaxed), store.looked.load(Ordering::Relaxed));
     assert_eq!(looked, puts, "the last put may have come between the last look and the fence");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fence_that_costs_the_session_is_kept_for_what_is_withdrawn() {
+    let store = Arc::new(Odd { dear_fences: AtomicBool::new(true), ..Odd::default() });
+    let keeper = odd(&store).await;
+    keeper.register(&info(1, 1)).await.unwrap();
+    *store.put.lock().unwrap() = Some(unknown());
+    assert_eq!(keeper.register(&info(1, 2)).await.unwrap_err().outcome(), Outcome::Unknown);
+    *store.put.lock().unwrap() = None;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(store.fences.load(Ordering::Relaxed), 0, "everything that is wanted stands");
+    keeper.deregister(&info(1, 2)).await.unwrap();
+    assert_eq!((store.fences.load(Ordering::Relaxed), store.removes.load(Ordering::Relaxed)), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -298,4 +320,28 @@ async fn the_status_is_found_by_identity_whatever_the_other_fields_say() {
     let keeper = odd(&Arc::new(Odd::default())).await;
     keeper.register(&info(1, 3)).await.unwrap();
     assert!(keeper.registration(&info(1, TOO_HEAVY)).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_who_leave_hold_up_nobody_else() {
+    let store = MapStore::default();
+    store.world().trip = Duration::from_millis(20);
+    let keeper = Arc::new(connected(&store).await);
+    // More of them than fit into the batches under way, each gone before a round trip is over.
+    for port in 1_000..1_040 {
+        let keeper = keeper.clone();
+        tokio::spawn(async move {
+            loop {
+                let _ = tokio::time::timeout(Duration::from_millis(10), keeper.register(&info(port, 1))).await;
+            }
+        });
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for port in 1..=3 {
+        let registered = tokio::time::timeout(Duration::from_secs(1), keeper.register(&info(port, 1))).await;
+        registered.expect("within a second").unwrap();
+    }
+    keeper.announce(&info(4, 1)).unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(weight_at(&store, 4), Some(1), "announced a second ago");
 }

@@ -71,7 +71,12 @@ fn every_refusal_of_etcd_says_what_to_mend() {
         (status(Code::InvalidArgument, "etcdserver: request is too large"), InvalidInput, true, "--max-request-bytes"),
         (status(Code::InvalidArgument, "etcdserver: too many operations in txn request"), Other, true, "--max-txn-ops"),
         (status(Code::InvalidArgument, "etcdserver: key is not provided"), Other, true, "key is not provided"),
-        (status(Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded"), Other, true, "disarm the alarm"),
+        (
+            status(Code::ResourceExhausted, "etcdserver: mvcc: database space exceeded"),
+            Other,
+            false,
+            "disarm the alarm",
+        ),
         (
             status(Code::ResourceExhausted, "grpc: received message larger than max (2 vs. 1)"),
             InvalidInput,

@@ -1,0 +1,71 @@
+//! What was found to stand, and what follows from it.
+
+use tokio::time::Instant;
+
+use super::actor::{Actor, MISSING_PAUSE};
+use super::link::Epoch;
+use super::slot::Believed;
+use crate::store::{Key, Record, SessionError, Standing};
+
+impl Actor {
+    pub(super) fn inspected(
+        &mut self,
+        epoch: Epoch,
+        records: Vec<Record>,
+        result: Result<Vec<Standing>, SessionError>,
+    ) {
+        self.batch_done(epoch);
+        let standings = match result {
+            Ok(standings) => standings.into_iter().map(Some).collect(),
+            Err(error) => {
+                match &error {
+                    SessionError::Lost => self.lose_session(epoch),
+                    SessionError::Failed(error) => self.suspect(error),
+                }
+                for record in &records {
+                    if let SessionError::Failed(error) = &error {
+                        if let Some(slot) = self.slots.get_mut(record.key()) {
+                            slot.look = true;
+                        }
+                        self.pause(record.key(), Some(error));
+                    }
+                }
+                vec![None; records.len()]
+            }
+        };
+        for (record, standing) in records.into_iter().zip(standings) {
+            let key = record.key().clone();
+            let Some(slot) = self.slots.get_mut(&key) else { continue };
+            slot.busy = false;
+            let current = self.link.is_at(epoch);
+            let still_wanted = slot.wanted.as_ref().is_some_and(|wanted| wanted.record == record);
+            if let (Some(standing), true, true) = (standing, current, still_wanted) {
+                self.judge(&key, standing);
+            }
+            self.touch(&key);
+        }
+        self.report_restored();
+    }
+
+    /// What an inspection of a wanted registration means.
+    fn judge(&mut self, key: &Key, standing: Standing) {
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        match standing {
+            Standing::Ours { current: true, same: true } => {
+                self.stands(key);
+                return;
+            }
+            Standing::Ours { .. } | Standing::Unowned => slot.believed = Believed::Wrong,
+            Standing::Foreign => {
+                self.displaced(key);
+                return;
+            }
+            Standing::Absent if matches!(slot.believed, Believed::Stands | Believed::Foreign) => {
+                slot.believed = Believed::Missing;
+                slot.not_before = Some(Instant::now() + MISSING_PAUSE);
+            }
+            Standing::Absent => slot.believed = Believed::Lapsed,
+        }
+        slot.beat_at = None;
+    }
+}
