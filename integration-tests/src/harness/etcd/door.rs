@@ -35,9 +35,17 @@ impl Door {
     pub(super) async fn add_user(&mut self, number: u32) -> Result<(), BenchError> {
         match add_user(&mut self.0, &user(number)).await {
             // An earlier case had as many handles.
-            Err(Error::GRpcStatus(status)) if status.message().contains("already exists") => Ok(()),
-            added => added.map_err(failed("adding a user")),
-        }?;
+            Err(Error::GRpcStatus(status)) if status.message().contains("already exists") => self.reset(number).await,
+            added => {
+                added.map_err(failed("adding a user"))?;
+                self.grant(number, Permission::read_write("")).await
+            }
+        }
+    }
+
+    /// Gives a user the role of the beginning again. A case may have left permissions in it that would outlive a denial of all keys.
+    async fn reset(&mut self, number: u32) -> Result<(), BenchError> {
+        reset(&mut self.0, &user(number)).await.map_err(failed("making a role anew"))?;
         self.grant(number, Permission::read_write("")).await
     }
 
@@ -103,7 +111,7 @@ impl Door {
         let all = DeleteOptions::new().with_all_keys();
         self.0.delete("", Some(all)).await.map_err(failed("deleting all keys"))?;
         for number in 0..USERS_AT_ONCE {
-            self.grant(number, Permission::read_write("")).await?;
+            self.reset(number).await?;
         }
         Ok(())
     }
@@ -122,6 +130,12 @@ fn around(key: &str) -> [(Vec<u8>, Vec<u8>); 2] {
 
 async fn add_user(client: &mut Client, name: &str) -> Result<(), Error> {
     client.user_add(name, PASSWORD, None).await?;
+    client.role_add(name).await?;
+    client.user_grant_role(name, name).await.map(drop)
+}
+
+async fn reset(client: &mut Client, name: &str) -> Result<(), Error> {
+    client.role_delete(name).await?;
     client.role_add(name).await?;
     client.user_grant_role(name, name).await.map(drop)
 }
