@@ -1,8 +1,9 @@
 //! A session: core's [`Session`] over one ZooKeeper session.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,6 +27,8 @@ pub(crate) struct ZooKeeperSession {
     changes: tokio::sync::Mutex<UnboundedReceiver<String>>,
     /// A node of this session: it is gone when, and only when, the session is.
     witness: Mutex<Option<String>>,
+    /// The entries that were written and not removed since.
+    nodes: Mutex<HashSet<String>>,
     /// The end was begun: that the connection goes is no loss any more.
     ending: AtomicBool,
     /// The end was sent.
@@ -49,6 +52,7 @@ impl ZooKeeperSession {
             id,
             changes,
             witness: Mutex::default(),
+            nodes: Mutex::default(),
             ending: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         })
@@ -56,6 +60,10 @@ impl ZooKeeperSession {
 
     fn path(&self, key: &Key) -> String {
         format!("{}{key}", self.line.config().chroot)
+    }
+
+    fn nodes(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn owner(&self, stat: Stat, ours: &Lineage) -> Owner {
@@ -69,42 +77,46 @@ impl ZooKeeperSession {
 
     async fn put_one(&self, put: &Put, ours: &Lineage) -> Result<(), WriteError> {
         let path = self.path(put.record.key());
-        // An earlier step of this write took effect.
-        let mut changed = false;
         for _ in 0..TRIES {
-            let failed = |failure: Failure, changed| failure.into_write_error(changed);
             match self.create(&path, put.record.value()).await {
                 Ok(()) => return self.written(&path).await,
-                // Between our delete and our create somebody else was faster: the next look decides whose it is.
-                Err(Failure::NodeExists) if changed => return Err(WriteError::Contended),
                 Err(Failure::NodeExists) => {}
-                Err(failure) => return Err(failed(failure, changed)),
+                Err(failure) => return Err(failure.into_write_error(false)),
             }
             // It is not success: whose is it? Read rather than only looked at, so that what we may not touch is denied.
             let stat = match self.link.get(&path, Watch::None).await {
                 Ok((_, stat)) => stat,
                 Err(Failure::NoNode) => continue,
-                Err(failure) => return Err(failed(failure, false).never()),
+                Err(failure) => return Err(failure.into_write_error(false).never()),
             };
             match self.owner(stat, ours) {
                 Owner::ThisSession => match self.link.set(&path, put.record.value(), stat.version).await {
                     // Deleted by a successor and created anew, a node has version 0 again.
                     Ok(after) if after.owner == self.id => return self.written(&path).await,
-                    Ok(_) => return Err(WriteError::Contended),
+                    Ok(_) => return Err(crossed()),
                     Err(Failure::NoNode | Failure::BadVersion) => {}
-                    Err(failure) => return Err(failed(failure, false)),
+                    Err(failure) => return Err(failure.into_write_error(false)),
                 },
                 Owner::Other if put.guard == Guard::AbsentOrOurs => return Err(WriteError::Foreign),
                 Owner::Other | Owner::Nobody | Owner::EarlierSession => {
                     match self.link.delete(&path, stat.version).await {
-                        Ok(()) => changed = true,
+                        Ok(()) => return self.take(&path, put.record.value()).await,
                         Err(Failure::NoNode | Failure::BadVersion) => {}
-                        Err(failure) => return Err(failed(failure, false)),
+                        Err(failure) => return Err(failure.into_write_error(false)),
                     }
                 }
             }
         }
         Err(WriteError::Contended)
+    }
+
+    /// Creates the node in the place of one that was deleted for it.
+    async fn take(&self, path: &str, data: &[u8]) -> Result<(), WriteError> {
+        match self.create(path, data).await {
+            Ok(()) => self.written(path).await,
+            Err(Failure::NodeExists) => Err(crossed()),
+            Err(failure) => Err(failure.into_write_error(true)),
+        }
     }
 
     /// Creates the node, and the service's when it is missing.
@@ -121,8 +133,9 @@ impl ZooKeeperSession {
 
     /// Arms a watch on what was written, so that its removal is noticed at once (clause L4).
     async fn written(&self, path: &str) -> Result<(), WriteError> {
+        self.nodes().insert(path.to_owned());
         match self.link.exists(path, Watch::Armed).await {
-            Ok(Some(stat)) if stat.owner != self.id => Err(WriteError::Contended),
+            Ok(Some(stat)) if stat.owner != self.id => Err(crossed()),
             // When the watch could not be armed the audit tells instead, and when the connection is gone its loss does.
             _ => Ok(()),
         }
@@ -140,7 +153,10 @@ impl ZooKeeperSession {
                 return Ok(Removed::Foreign);
             }
             match self.link.delete(&path, stat.version).await {
-                Ok(()) => return Ok(Removed::Gone),
+                Ok(()) => {
+                    self.nodes().remove(&path);
+                    return Ok(Removed::Gone);
+                }
                 Err(Failure::NoNode | Failure::BadVersion) => {}
                 Err(failure) => return Err(failure.into_write_error(false)),
             }
@@ -165,16 +181,19 @@ impl ZooKeeperSession {
         })
     }
 
-    /// Sends that the session is over, once, after a node was made by which its end can be seen. With the connection gone meanwhile the end is what the
-    /// server does when the session times out.
-    async fn send_end(&self) -> Result<String, Failure> {
+    /// Sends that the session is over, once, after a node was made by which its end can be seen. Who may not make one has to see it by an entry; `None` when
+    /// there is none, and so nothing that could be left over. With the connection gone meanwhile the end is what the server does when the session times out.
+    async fn send_end(&self) -> Result<Option<String>, Failure> {
         let known = self.witness.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let witness = match known {
-            Some(witness) => witness,
-            None => {
-                let (witness, _) = self.link.probe("registry-end-").await?;
-                self.witness.lock().unwrap_or_else(PoisonError::into_inner).insert(witness).clone()
-            }
+            Some(witness) => Some(witness),
+            None => match self.link.probe("registry-end-").await {
+                Ok((witness, _)) => {
+                    Some(self.witness.lock().unwrap_or_else(PoisonError::into_inner).insert(witness).clone())
+                }
+                Err(Failure::NoAuth) => self.nodes().iter().next().cloned(),
+                Err(failure) => return Err(failure),
+            },
         };
         self.ending.store(true, Ordering::SeqCst);
         if !self.closed.load(Ordering::SeqCst) && self.link.is_alive() {
@@ -254,8 +273,9 @@ impl Session for ZooKeeperSession {
     }
 
     async fn end(&self) -> Result<(), StoreError> {
-        let witness = self.send_end().await?;
-        self.confirm_end(&witness).await?;
+        if let Some(witness) = self.send_end().await? {
+            self.confirm_end(&witness).await?;
+        }
         self.link.kill("its session is ended");
         Ok(())
     }
@@ -290,6 +310,11 @@ impl Prepared for WriteError {
     }
 }
 
+/// Somebody else wrote the same node at the same time, and what stood there before is gone.
+fn crossed() -> WriteError {
+    WriteError::unknown(StoreError::unreachable("somebody else writes this node at the same time"))
+}
+
 fn session_id(id: i64) -> SessionId {
     SessionId(id.cast_unsigned())
 }
@@ -299,3 +324,6 @@ impl fmt::Debug for ZooKeeperSession {
         f.debug_struct("ZooKeeperSession").field("id", &format_args!("{:x}", self.id)).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,10 @@ const TRIES: usize = 5;
 /// How many children of a first list are read at a time. Each part may take an attempt, so that a large service is known over a slow link, too.
 const PART: usize = 1_024;
 
+/// How many changed children are read at a time. Core asks for a sign of life after a second, and what was being read is then read anew: a part takes far
+/// less, also over a slow link.
+const BURST: usize = 128;
+
 /// A view of one service. A watch tells once, and is armed again by the read that it causes: of the list when children came or went, of one child when that
 /// one changed.
 pub(crate) struct ZooKeeperView {
@@ -115,19 +119,17 @@ impl ZooKeeperView {
         }
     }
 
-    /// Reads what is due, and nothing else.
+    /// Reads a part of what is due, and nothing else. What was read is taken in whole: nothing is awaited between.
     async fn catch_up(&mut self) -> Result<(), Failure> {
-        let mut due: BTreeSet<String> = self.due.children.clone();
-        let listed: Option<HashSet<String>> =
-            if self.due.list { Some(self.list().await?.into_iter().collect()) } else { None };
-        if let Some(listed) = &listed {
-            due.extend(listed.difference(&self.known).cloned());
-            due.extend(self.known.difference(listed).cloned());
+        if self.due.list {
+            let listed: HashSet<String> = self.list().await?.into_iter().collect();
+            self.due.list = false;
+            self.due.children.extend(listed.symmetric_difference(&self.known).cloned());
         }
-        let due: Vec<String> = due.into_iter().collect();
-        let read = self.read(&due).await?;
-        self.due = Due::default();
+        let part: Vec<String> = self.due.children.iter().take(BURST).cloned().collect();
+        let read = self.read(&part).await?;
         for (child, found) in read {
+            self.due.children.remove(&child);
             match found {
                 Some(found) => {
                     self.known.insert(child);

@@ -22,6 +22,8 @@ struct State {
     /// The first instance that is read is taken over between the list and that read: it is gone when it is read, and back when its service is
     /// listed again, as the change of the list tells.
     taken_over: bool,
+    /// How long the server takes to read an instance.
+    takes: Duration,
     events: Option<UnboundedSender<Event>>,
 }
 
@@ -63,6 +65,7 @@ impl Connection for Fake {
     async fn get(&self, path: &str, _: Watch) -> Result<(Vec<u8>, Stat), Failure> {
         assert!(path.starts_with("/demo/10.0.0.5:"), "{path}");
         let mut state = self.0.lock().unwrap();
+        std::thread::sleep(state.takes);
         if std::mem::take(&mut state.taken_over) {
             state.events.as_ref().unwrap().send(Event::Changed("/demo".into())).unwrap();
             return Err(Failure::NoNode);
@@ -80,9 +83,12 @@ impl Connection for Fake {
 }
 
 async fn view(instances: usize, taken_over: bool) -> Box<dyn View> {
-    let fake = Fake(Arc::new(Mutex::new(State { instances, taken_over, events: None })));
+    view_of(&Fake(Arc::new(Mutex::new(State { instances, taken_over, ..State::default() })))).await
+}
+
+async fn view_of(fake: &Fake) -> Box<dyn View> {
     let config = crate::config::Config::new(&Options::new("127.0.0.1:1")).unwrap();
-    Client::on(Arc::new(fake), config).view(&"demo".try_into().unwrap(), 0).await.unwrap()
+    Client::on(Arc::new(fake.clone()), config).view(&"demo".try_into().unwrap(), 0).await.unwrap()
 }
 
 async fn next(view: &mut Box<dyn View>) -> ViewChange {
@@ -111,4 +117,24 @@ async fn a_part_that_nobody_waits_for_any_more_is_read_again() {
     let mut view = view(PART, false).await;
     assert!(view.next().now_or_never().is_none(), "the answers come from another thread");
     assert!(matches!(next(&mut view).await, ViewChange::Full(found) if found.len() == PART));
+}
+
+#[tokio::test]
+async fn a_burst_that_takes_longer_than_anybody_waits_is_taken_in_part_by_part() {
+    let fake = Fake(Arc::new(Mutex::new(State { instances: 1, ..State::default() })));
+    let mut view = view_of(&fake).await;
+    assert!(matches!(next(&mut view).await, ViewChange::Full(found) if found.len() == 1));
+    {
+        let mut state = fake.0.lock().unwrap();
+        (state.instances, state.takes) = (1 + 8 * BURST, Duration::from_millis(1));
+        state.events.as_ref().unwrap().send(Event::Changed("/demo".into())).unwrap();
+    }
+    let (mut told, began) = (0, std::time::Instant::now());
+    while told < 8 * BURST {
+        // A part takes a little more than an eighth of a second, and all of them a little more than one.
+        if let Ok(change) = tokio::time::timeout(Duration::from_millis(600), view.next()).await {
+            told += usize::from(matches!(change.unwrap(), ViewChange::Upsert(_)));
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "{told} of {} after {:?}", 8 * BURST, began.elapsed());
+    }
 }
