@@ -1,8 +1,9 @@
 //! A session: core's [`Session`] over what one handle has registered at an agent.
 
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -26,6 +27,8 @@ pub(crate) struct ConsulSession {
     id: SessionId,
     ttl: Duration,
     owned: Owned,
+    /// The entries that were taken over, and for which the agent may still do what it did for the earlier registration.
+    unsettled: Mutex<HashSet<String>>,
     /// Held while the agent is asked which entries are ours, so that beats that begin together ask once.
     asking: tokio::sync::Mutex<()>,
 }
@@ -41,6 +44,7 @@ impl ConsulSession {
             id: SessionId(NEXT.fetch_add(1, Ordering::Relaxed)),
             ttl: request.ttl,
             owned: Owned::new(request.ttl / 3),
+            unsettled: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
         };
         session.ask().await?;
@@ -84,22 +88,31 @@ impl ConsulSession {
             self.owned.forget(record.key());
             return Err(WriteError::Foreign);
         }
+        let unsettled = self.unsettled().contains(id);
         let fits = standing.as_ref().is_some_and(|standing| {
-            owner == Some(Owner::Us) && standing.says(&definition) && self.has_check(standing, id)
+            owner == Some(Owner::Us) && !unsettled && standing.says(&definition) && self.has_check(standing, id)
         });
-        let begin = match &standing {
-            _ if fits => None,
-            Some(standing) if !self.is_checked_alike(standing) => {
+        let register =
+            async |begin| self.transport.register(&definition, record.info(), &self.owner, self.ttl, begin).await;
+        match &standing {
+            _ if fits => {}
+            Some(standing) if unsettled || !self.is_checked_alike(standing) => {
+                // First what may be refused: another owner's entry never stands without the check that ends it.
+                register(Begin::Passing).await.map_err(Failure::into_write_error)?;
                 // The agent would go on with what it did for the earlier registration, and keep ours alive.
-                self.transport.drop_check(id).await.map_err(Failure::into_write_error)?;
-                Some(Begin::Passing)
+                self.unsettled().insert(id.to_owned());
+                let replaced = async {
+                    self.transport.drop_check(id).await?;
+                    register(Begin::Passing).await
+                };
+                replaced.await.map_err(|failure| failure.applied_in_part().into_write_error())?;
+                self.unsettled().remove(id);
             }
-            _ if self.check().is_reported() => Some(Begin::Critical),
-            _ => Some(Begin::Passing),
-        };
-        if let Some(begin) = begin {
-            let registered = self.transport.register(&definition, record.info(), &self.owner, self.ttl, begin).await;
-            registered.map_err(Failure::into_write_error)?;
+            _ => {
+                let begin = if self.check().is_reported() { Begin::Critical } else { Begin::Passing };
+                register(begin).await.map_err(Failure::into_write_error)?;
+                self.unsettled().remove(id);
+            }
         }
         let seen = Instant::now();
         // Registering does not make a critical check pass, and one that was never passed is critical again when the agent is restarted.
@@ -111,6 +124,10 @@ impl ConsulSession {
         }
         self.owned.note(record.key(), seen);
         Ok(())
+    }
+
+    fn unsettled(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn remove_one(&self, record: &Record, ours: &Lineage) -> Result<Removed, WriteError> {

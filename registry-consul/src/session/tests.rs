@@ -53,6 +53,7 @@ impl Bench {
 const STANDING: &str = "GET /v1/agent/health/service/id/demo:10.0.0.5:80";
 const REGISTER: &str = "PUT /v1/agent/service/register?replace-existing-checks=true";
 const PASS: &str = "PUT /v1/agent/check/pass/service:demo:10.0.0.5:80";
+const DROP_CHECK: &str = "PUT /v1/agent/check/deregister/service:demo:10.0.0.5:80";
 const DEREGISTER: &str = "PUT /v1/agent/service/deregister/demo:10.0.0.5:80";
 
 #[tokio::test]
@@ -71,16 +72,45 @@ async fn what_stood_nowhere_is_registered_as_critical_and_passed_at_once() {
 }
 
 #[tokio::test]
-async fn what_the_agent_checks_itself_loses_that_check_first() {
+async fn what_the_agent_checks_itself_loses_that_check_when_it_is_ours() {
+    // An agent may say of the check that it does not know it.
+    for (status, text) in [(200, ""), (404, "Unknown check"), (500, r#"Unknown check "service:demo:10.0.0.5:80""#)] {
+        let bench = Bench::new().await;
+        bench.say_standing("null", PASSING);
+        bench.agent.say(200, None, "");
+        bench.agent.say(status, None, text);
+        bench.agent.say(200, None, "");
+        bench.agent.say(200, None, "");
+        bench.put(Guard::Claim).await.unwrap();
+        assert_eq!(bench.asked(), [STANDING, REGISTER, DROP_CHECK, REGISTER, PASS]);
+        assert!(bench.agent.requests()[4].body.contains(r#""Status":"passing""#));
+    }
+}
+
+#[tokio::test]
+async fn a_takeover_that_is_refused_leaves_the_other_entry_its_check() {
     let bench = Bench::new().await;
     bench.say_standing("null", PASSING);
-    for _ in 0..3 {
+    bench.agent.say(400, None, "Invalid service");
+    let failed = bench.put(Guard::Claim).await;
+    assert!(matches!(failed, Err(WriteError::Failed { applied: Applied::Never, .. })), "{failed:?}");
+    assert_eq!(bench.asked(), [STANDING, REGISTER]);
+}
+
+#[tokio::test]
+async fn a_takeover_that_fails_half_way_goes_on_there() {
+    let bench = Bench::new().await;
+    bench.say_standing("null", PASSING);
+    bench.agent.say(200, None, "");
+    bench.agent.say(429, None, "slow down");
+    let failed = bench.put(Guard::Claim).await;
+    assert!(matches!(failed, Err(WriteError::Failed { applied: Applied::Unknown, .. })), "{failed:?}");
+    bench.say_standing(&bench.ours(), PASSING);
+    for _ in 0..4 {
         bench.agent.say(200, None, "");
     }
-    bench.put(Guard::Claim).await.unwrap();
-    let drop_check = "PUT /v1/agent/check/deregister/service:demo:10.0.0.5:80";
-    assert_eq!(bench.asked(), [STANDING, drop_check, REGISTER, PASS]);
-    assert!(bench.agent.requests()[3].body.contains(r#""Status":"passing""#));
+    bench.put(Guard::AbsentOrOurs).await.unwrap();
+    assert_eq!(bench.asked()[3..], [STANDING, REGISTER, DROP_CHECK, REGISTER, PASS]);
 }
 
 #[tokio::test]
