@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# All tests of the workspace, built before: those of no store or of several, then those of each store, two lanes side by side, as these mostly wait; and what
-# only computes beside all of them, in the time that they leave. Every test runs, also after one has failed; what failed is shown at the end.
+# All tests of the workspace, built before: first those that compute, then those of each store, two lanes side by side, as these mostly wait.
+# Every test runs, also after one has failed; what failed is shown at the end.
 #
 #   scripts/backends.sh all scripts/tests.sh
 set -euo pipefail
@@ -10,8 +10,6 @@ cd "$root"
 stores=(etcd zookeeper consul)
 # Of no store, and mostly waiting, too.
 waiting=(rolling_restart)
-# In virtual time or none: however slow the machine is, they say the same.
-computing=(proof mutants)
 # What a lane runs before its conformance suite: the suites ask most of the machine in the same cases, and must not come to these together.
 declare -A early=([consul]="consul_faults")
 mkdir -p "$logs"
@@ -23,8 +21,7 @@ lane_of() {
     for store in "${stores[@]}"; do
         case $1 in "${store}"_* | *_"$store") echo "$store" && return ;; esac
     done
-    case " ${waiting[*]} " in *" $1 "*) echo waiting && return ;; esac
-    case " ${computing[*]} " in *" $1 "*) echo computing ;; *) echo common ;; esac
+    case " ${waiting[*]} " in *" $1 "*) echo waiting ;; *) echo common ;; esac
 }
 
 # Cargo takes the names of test targets, but cannot leave one out.
@@ -90,31 +87,20 @@ side_by_side() {
     done
 }
 
-# compute: in the time that others leave.
-compute() {
-    local code=0
-    renice -n 19 -p "$BASHPID" >/dev/null
-    # shellcheck disable=SC2086 # a list of arguments
-    run_lane computing ${lanes[computing]} || code=$?
-    run_lane computing --doc || code=$?
-    return "$code"
-}
-
-began=$SECONDS
-compute &
-computing_pid=$!
-
-code=0
 # shellcheck disable=SC2086 # a list of arguments
-run_lane common --lib --bins --examples ${lanes[common]} || code=$?
-finish common $code "$began"
+{
+    began=$SECONDS
+    code=0
+    run_lane common --lib --bins --examples ${lanes[common]} || code=$?
+    finish common $code "$began"
 
-# Two suites at once leave their cases the time that these need; three do not on two cores.
-side_by_side etcd waiting
-side_by_side zookeeper consul
+    began=$SECONDS
+    code=0
+    run_lane doc --doc || code=$?
+    finish doc $code "$began"
 
-code=0
-wait "$computing_pid" || code=$?
-finish computing $code "$began"
-
+    # Two suites at once leave their cases the time that these need; three do not on two cores.
+    side_by_side etcd waiting
+    side_by_side zookeeper consul
+}
 [ ${#failed[@]} = 0 ] || die "failed: ${failed[*]}"
