@@ -61,6 +61,14 @@ failed=
 wait "$prepared" || failed=1
 cat .cache/logs/prepare.log
 [ -z "$failed" ] || exit 1
+# What checks the licences is built beside the tests, in the time that they leave.
+deny=
+if [ "${CARGO_DENY:-}" != off ] && ! cargo deny --version >/dev/null 2>&1; then
+    echo "installing cargo-deny $cargo_deny_version into .cache/tools"
+    # Unoptimised: it is built far sooner, and this workspace is small enough for it.
+    nice -n 19 cargo install --debug --locked --quiet "cargo-deny@$cargo_deny_version" --root "$tools" >.cache/logs/deny.log 2>&1 &
+    deny=$!
+fi
 # A store that is not there makes its tests fail here; under plain `cargo test` they show as ignored.
 REGISTRY_TEST_REQUIRE=etcd,zookeeper,consul scripts/backends.sh all scripts/tests.sh
 
@@ -78,10 +86,9 @@ step "licences, bans, sources and advisories"
 if [ "${CARGO_DENY:-}" = off ]; then
     not_checked+=("licences, bans, sources and advisories: switched off by CARGO_DENY=off")
 else
-    if ! cargo deny --version >/dev/null 2>&1; then
-        echo "installing cargo-deny $cargo_deny_version into .cache/tools"
-        # Unoptimised: it is built far sooner, and this workspace is small enough for it.
-        cargo install --debug --locked --quiet "cargo-deny@$cargo_deny_version" --root "$tools"
+    if [ -n "$deny" ] && ! wait "$deny"; then
+        cat .cache/logs/deny.log >&2
+        exit 1
     fi
     cargo deny --all-features check licenses bans sources
     # The database comes from a git host that not every machine reaches. That is no finding, but it is no pass either.

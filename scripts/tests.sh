@@ -103,4 +103,10 @@ side_by_side() {
     side_by_side etcd waiting
     side_by_side zookeeper consul
 }
+
+# Once more and in short, at the end, where it is found.
+for lane in ${failed[@]+"${failed[@]}"}; do
+    say "$lane: what failed"
+    grep -A 12 -e '^---- .* ----$' -e '^error: could not compile' "$logs/tests-$lane.log" | grep -v DEBUG | cut -c -300 || true
+done
 [ ${#failed[@]} = 0 ] || die "failed: ${failed[*]}"

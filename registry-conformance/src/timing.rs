@@ -7,6 +7,9 @@ use registry_core::HandleOptions;
 /// The environment variable that stretches every allowance: `2` on a slow machine, `1` by default.
 pub const TIMING_VARIABLE: &str = "REGISTRY_CONFORMANCE_TIMING";
 
+/// What a busy machine may add to a call that ends by its timeout. With it, a call of [`Timing::hurry`] that ends with one attempt of two seconds is still late.
+const MARGIN: Duration = Duration::from_secs(1);
+
 /// Every wait of every case, from the store's smallest TTL and one scale.
 ///
 /// The scale stretches the TTL and with it what is allowed to an adapter; it never shortens what the contract demands.
@@ -88,7 +91,7 @@ impl Timing {
 
     /// [`operation`](Self::operation) and a margin for the machine.
     pub fn call_ends(&self) -> Duration {
-        self.operation() + self.allow(Duration::from_millis(500))
+        self.operation() + self.allow(MARGIN)
     }
 
     /// The operation timeout of an owner whose calls are to run into it: short, so that the margin of [`hurry_ends`](Self::hurry_ends) counts.
@@ -98,7 +101,7 @@ impl Timing {
 
     /// [`hurry`](Self::hurry) and the same margin for the machine as elsewhere.
     pub fn hurry_ends(&self) -> Duration {
-        self.hurry() + self.allow(Duration::from_millis(500))
+        self.hurry() + self.allow(MARGIN)
     }
 
     /// Within what time a change that nothing hinders is seen by a watcher.

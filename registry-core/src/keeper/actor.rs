@@ -230,7 +230,12 @@ impl Actor {
         }
         if !slot.ready && slot.next_step(now, fencing, by_end).is_some() {
             slot.ready = true;
-            self.ready.push_back(key.clone());
+            // A call that is tried again has little time left: it does not wait behind those that have all of it (V3).
+            if slot.call.as_ref().is_some_and(|call| call.sent) {
+                self.ready.push_front(key.clone());
+            } else {
+                self.ready.push_back(key.clone());
+            }
         }
         let wake = slot.next_wake();
         if slot.scheduled != wake {

@@ -30,6 +30,8 @@ struct World {
     away: bool,
     denies_open: bool,
     refused_key: Option<Key>,
+    /// The key whose next put fails, though not for good.
+    stumbles: Option<Key>,
     sessions: u64,
     /// Requests so far.
     trips: u64,
@@ -101,6 +103,9 @@ impl Session for MapSession {
             if world.refused_key.as_ref() == Some(&key) {
                 let error = StoreError::new(ErrorKind::Denied, "not this key");
                 return Err(WriteError::never(error));
+            }
+            if world.stumbles.take_if(|stumbles| *stumbles == key).is_some() {
+                return Err(WriteError::never(StoreError::unreachable("not now")));
             }
             world.puts.push((key.clone(), value.clone()));
             world.entries.insert(key, value);
@@ -274,6 +279,17 @@ async fn waiting_behind_ones_own_calls_does_not_count_while_the_store_answers() 
     let start = tokio::time::Instant::now();
     let late = join_all(infos.iter().map(|info| keeper.deregister(info))).await;
     assert!(late.iter().all(Result::is_err) && start.elapsed() < Duration::from_secs(11), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_tried_again_goes_before_those_that_were_never_sent() {
+    let store = MapStore::default();
+    let keeper = connected(&store).await;
+    store.world().trip = Duration::from_secs(1);
+    store.world().stumbles = Some(key(1));
+    let infos: Vec<Info> = (1..=400).map(|port| info(port, 1)).collect();
+    join_all(infos.iter().map(|info| keeper.register(info))).await.into_iter().for_each(|result| result.unwrap());
+    assert!(store.world().stumbles.is_none());
 }
 
 #[tokio::test(start_paused = true)]
