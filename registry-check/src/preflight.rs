@@ -1,6 +1,7 @@
 //! One registration before the cases: what keeps all of them from working is told once, in one line.
 
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use registry_conformance::{ConnectRequest, Harness as _};
 use registry_connect::{Error, ErrorKind, Info, Registry as _, Resolver as _};
@@ -30,7 +31,9 @@ impl fmt::Display for Obstacle {
 /// # Errors
 /// One line: what does not work, and what to do about it.
 pub(crate) async fn look(deployment: &Deployment) -> Result<Capabilities, Obstacle> {
-    let namespace = format!("preflight-{}", std::process::id());
+    // In containers, process ids alone are the same again and again.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let namespace = format!("preflight-{}-{now:x}", std::process::id());
     let request = ConnectRequest::new(&namespace, HandleOptions::with_ttl(deployment.ttl()));
     let handle = deployment.open(&request).await.map_err(|e| say("connect", &e))?;
     let service = format!("{}preflight", deployment.name_prefix(&namespace));

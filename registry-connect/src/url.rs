@@ -18,7 +18,8 @@ const MAX_HOST: usize = 253;
 /// A parsed registry URL: `scheme://user:password@host:port,host:port/path?key=value&key=value`.
 ///
 /// User, password, path, keys and values are percent-decoded; `+` is a plus. An IPv6 host stands in brackets. Characters that would make
-/// the URL ambiguous are refused instead of guessed at: `@`, `/`, `?` and `#` in a user or password are written `%40`, `%2F`, `%3F` and `%23`.
+/// the URL ambiguous are refused instead of guessed at: `@`, `/`, `?` and `#` in a user or password are written `%40`, `%2F`, `%3F` and `%23`, and `@` is in a
+/// path or key, too.
 ///
 /// `Debug` and `Display` show neither the password nor the value of any key that is not known to be harmless (clause X2), and no error of
 /// the parser repeats a piece of the URL that could be part of a secret.
@@ -244,6 +245,7 @@ fn parse_host(place: usize, text: &str) -> Result<Host, Error> {
 }
 
 fn parse_path(text: &str) -> Result<String, Error> {
+    unambiguous("path", text)?;
     let path = decode("path", text)?;
     match path.chars().find(|c| c.is_control()) {
         Some(_) => Err(refused("path", "contains a control character")),
@@ -258,9 +260,20 @@ fn parse_query(text: &str) -> Result<Vec<(String, Secret)>, Error> {
             let Some((key, value)) = pair.split_once('=') else {
                 return Err(refused("query", "has a key without `=` (an `&` in a value is written `%26`)"));
             };
+            unambiguous("query", key)?;
             Ok((decode("query", key)?, Secret::new(decode("query", value)?)))
         })
         .collect()
+}
+
+/// Refuses an `@` behind the hosts: what stands before it may be the rest of a password, which would be shown as a path or a key.
+fn unambiguous(part: &'static str, text: &str) -> Result<(), Error> {
+    if text.contains('@') {
+        let meant =
+            "contains `@`, which is written `%40` there; in a user or password, `/` is written `%2F` and `?` `%3F`";
+        return Err(refused(part, meant));
+    }
+    Ok(())
 }
 
 /// Strict percent-decoding: a `%` without two hexadecimal digits, or bytes that are no UTF-8, are refused.

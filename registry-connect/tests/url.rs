@@ -71,6 +71,8 @@ fn each_refusal_names_the_part() {
         (long.as_str(), "host"),
         ("x://h/%0a", "path"),
         ("x://h/%", "path"),
+        ("x://h/a@b", "path"),
+        ("x://h?a@b=c", "query"),
         ("x://h?key", "query"),
         ("x://h?k=%4", "query"),
     ] {
@@ -88,8 +90,15 @@ fn debug_and_display_show_neither_password_nor_unknown_values() {
 
 #[test]
 fn no_error_repeats_a_piece_of_a_password_that_was_not_encoded() {
-    for text in ["x://joe:ti/ger@h", "x://joe:tiger@ger@h", "x://joe:?tiger@h", "x://joe:ti#ger@h", "x://joe:%tiger@h"]
-    {
+    for text in [
+        "x://joe:ti/ger@h",
+        "x://joe:12/ger@h",
+        "x://joe:12?ger@h=",
+        "x://joe:tiger@ger@h",
+        "x://joe:?tiger@h",
+        "x://joe:ti#ger@h",
+        "x://joe:%tiger@h",
+    ] {
         let error = Url::parse(text).expect_err(text);
         assert!(!format!("{error} {error:?}").contains("ger"), "{error}");
     }

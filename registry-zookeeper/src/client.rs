@@ -103,7 +103,11 @@ impl Client {
             Err(failure) => return Err(failure),
         };
         let reads = children.iter().map(|child| read(&link, &folder, service, child, Watch::None)).collect();
-        all(reads).await.into_iter().filter_map(Result::transpose).collect()
+        let children: Vec<Child> = all(reads).await.into_iter().collect::<Result<_, _>>()?;
+        if !children.is_empty() && children.iter().all(Child::is_denied) {
+            return Err(Failure::NoAuth);
+        }
+        Ok(children.into_iter().filter_map(Child::found).collect())
     }
 }
 
@@ -116,20 +120,40 @@ pub(crate) async fn may_read(link: &Link, chroot: &str) -> Result<(), Failure> {
     }
 }
 
-/// One instance; `None` when it is gone. What we may not read hides nothing else (clause D3).
+/// What the read of one instance's node tells.
+pub(crate) enum Child {
+    Gone,
+    Readable(Found),
+    /// One that we may not read: it hides nothing else (clause D3). Where we may read none of them, the service is denied.
+    Denied(Found),
+}
+
+impl Child {
+    pub(crate) fn is_denied(&self) -> bool {
+        matches!(self, Self::Denied(_))
+    }
+
+    pub(crate) fn found(self) -> Option<Found> {
+        match self {
+            Self::Gone => None,
+            Self::Readable(found) | Self::Denied(found) => Some(found),
+        }
+    }
+}
+
 pub(crate) async fn read(
     link: &Link,
     folder: &str,
     service: &ServiceName,
     child: &str,
     watch: Watch,
-) -> Result<Option<Found>, Failure> {
+) -> Result<Child, Failure> {
     match link.get(&format!("{folder}/{child}"), watch).await {
-        Ok((data, stat)) => Ok(Some(entries::found(service, child, &data, stat.modified))),
-        Err(Failure::NoNode) => Ok(None),
+        Ok((data, stat)) => Ok(Child::Readable(entries::found(service, child, &data, stat.modified))),
+        Err(Failure::NoNode) => Ok(Child::Gone),
         Err(Failure::NoAuth) => {
             let why = Malformed("ZooKeeper does not permit us to read it".into());
-            Ok(Some(Found::malformed(entries::key(service, child), why)))
+            Ok(Child::Denied(Found::malformed(entries::key(service, child), why)))
         }
         Err(failure) => Err(failure),
     }
@@ -182,6 +206,10 @@ impl Store for Client {
     async fn view(&self, service: &ServiceName, _attempt: u32) -> Result<Box<dyn View>, StoreError> {
         let link = self.line.link().await?;
         Ok(Box::new(ZooKeeperView::open(link, self.line.config().chroot.clone(), service.clone()).await?))
+    }
+
+    fn close(&self) {
+        self.line.close();
     }
 }
 

@@ -25,9 +25,9 @@ pub(crate) struct ZooKeeperSession {
     link: Arc<Link>,
     id: i64,
     changes: tokio::sync::Mutex<UnboundedReceiver<String>>,
-    /// A node of this session: it is gone when, and only when, the session is.
-    witness: Mutex<Option<String>>,
-    /// The entries that were written and not removed since.
+    /// By which the end is seen, once it was begun: nodes of this session that are gone when it is.
+    witnesses: Mutex<Option<Vec<String>>>,
+    /// The entries that may stand: created, or about to be, and not removed since.
     nodes: Mutex<HashSet<String>>,
     /// The end was begun: that the connection goes is no loss any more.
     ending: AtomicBool,
@@ -51,7 +51,7 @@ impl ZooKeeperSession {
             link,
             id,
             changes,
-            witness: Mutex::default(),
+            witnesses: Mutex::default(),
             nodes: Mutex::default(),
             ending: AtomicBool::new(false),
             closed: AtomicBool::new(false),
@@ -119,21 +119,24 @@ impl ZooKeeperSession {
         }
     }
 
-    /// Creates the node, and the service's when it is missing.
+    /// Creates the node, and the service's when it is missing, or was removed again as an empty one.
     async fn create(&self, path: &str, data: &[u8]) -> Result<(), Failure> {
-        match self.link.create(path, data, Kind::Ephemeral).await {
-            Err(Failure::NoNode) => {
-                let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-                self.link.create_folder(folder).await?;
-                self.link.create(path, data, Kind::Ephemeral).await.map(drop)
+        // Noted first: whoever waits for it may leave once it is sent.
+        self.nodes().insert(path.to_owned());
+        for _ in 0..TRIES {
+            match self.link.create(path, data, Kind::Ephemeral).await {
+                Err(Failure::NoNode) => {
+                    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+                    self.link.create_folder(folder).await?;
+                }
+                done => return done.map(drop),
             }
-            done => done.map(drop),
         }
+        self.link.create(path, data, Kind::Ephemeral).await.map(drop)
     }
 
     /// Arms a watch on what was written, so that its removal is noticed at once (clause L4).
     async fn written(&self, path: &str) -> Result<(), WriteError> {
-        self.nodes().insert(path.to_owned());
         match self.link.exists(path, Watch::Armed).await {
             Ok(Some(stat)) if stat.owner != self.id => Err(crossed()),
             // When the watch could not be armed the audit tells instead, and when the connection is gone its loss does.
@@ -181,34 +184,54 @@ impl ZooKeeperSession {
         })
     }
 
-    /// Sends that the session is over, once, after a node was made by which its end can be seen. Who may not make one has to see it by an entry; `None` when
-    /// there is none, and so nothing that could be left over. With the connection gone meanwhile the end is what the server does when the session times out.
-    async fn send_end(&self) -> Result<Option<String>, Failure> {
-        let known = self.witness.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let witness = match known {
-            Some(witness) => Some(witness),
-            None => match self.link.probe("registry-end-").await {
-                Ok((witness, _)) => {
-                    Some(self.witness.lock().unwrap_or_else(PoisonError::into_inner).insert(witness).clone())
-                }
-                Err(Failure::NoAuth) => self.nodes().iter().next().cloned(),
-                Err(failure) => return Err(failure),
-            },
+    /// Sends that the session is over, once, and returns by what its end is seen. With the connection gone meanwhile the end is what the server does when the
+    /// session times out.
+    async fn send_end(&self) -> Result<Vec<String>, Failure> {
+        let known = self.known_witnesses().clone();
+        let witnesses = match known {
+            Some(witnesses) => witnesses,
+            None => {
+                let found = self.find_witnesses().await?;
+                self.known_witnesses().insert(found).clone()
+            }
         };
         self.ending.store(true, Ordering::SeqCst);
         if !self.closed.load(Ordering::SeqCst) && self.link.is_alive() {
             self.link.close().await?;
             self.closed.store(true, Ordering::SeqCst);
         }
-        Ok(witness)
+        Ok(witnesses)
     }
 
-    /// Waits, on another connection, until a node of this session is gone.
-    async fn confirm_end(&self, witness: &str) -> Result<(), Failure> {
+    /// A node that is made for it. Who may not make one, or cannot any more, has to see it by all entries: each of them may be another owner's by now, or gone.
+    async fn find_witnesses(&self) -> Result<Vec<String>, Failure> {
+        match self.link.probe("registry-end-").await {
+            Ok((witness, _)) => return Ok(vec![witness]),
+            // What was sent before it stands, or never will.
+            Err(Failure::NoAuth) => match self.link.barrier().await {
+                Ok(()) | Err(Failure::Gone(_) | Failure::Broken(_)) => {}
+                Err(failure) => return Err(failure),
+            },
+            Err(Failure::Gone(_) | Failure::Broken(_)) => {}
+            Err(failure) => return Err(failure),
+        }
+        Ok(self.nodes().iter().cloned().collect())
+    }
+
+    fn known_witnesses(&self) -> MutexGuard<'_, Option<Vec<String>>> {
+        self.witnesses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits, on another connection, until none of these nodes is of this session any more.
+    async fn confirm_end(&self, mut witnesses: Vec<String>) -> Result<(), Failure> {
         let other = self.line.fresh().await?;
-        let mut changes = other.listen(witness);
-        while let Some(stat) = other.exists(witness, Watch::Armed).await? {
-            if stat.owner != self.id {
+        let mut changes = other.listen("");
+        loop {
+            let looks = witnesses.iter().map(|witness| other.exists(witness, Watch::Armed)).collect();
+            let stats: Vec<Option<Stat>> = all(looks).await.into_iter().collect::<Result<_, _>>()?;
+            let mut stats = stats.into_iter();
+            witnesses.retain(|_| stats.next().flatten().is_some_and(|stat| stat.owner == self.id));
+            if witnesses.is_empty() {
                 break;
             }
             tokio::select! {
@@ -273,8 +296,10 @@ impl Session for ZooKeeperSession {
     }
 
     async fn end(&self) -> Result<(), StoreError> {
-        if let Some(witness) = self.send_end().await? {
-            self.confirm_end(&witness).await?;
+        let witnesses = self.send_end().await?;
+        // Without any there is nothing that could be left over.
+        if !witnesses.is_empty() {
+            self.confirm_end(witnesses).await?;
         }
         self.link.kill("its session is ended");
         Ok(())

@@ -1,7 +1,8 @@
 //! A view: core's [`View`] over watches of a service's node and of those below it.
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,7 +10,7 @@ use registry_core::ServiceName;
 use registry_core::store::{Found, StoreError, View, ViewChange};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::client::{may_read, read};
+use crate::client::{Child, may_read, read};
 use crate::engine::{Failure, Watch};
 use crate::entries;
 use crate::transport::{Link, all};
@@ -37,8 +38,8 @@ pub(crate) struct ZooKeeperView {
     changes: UnboundedReceiver<String>,
     /// The first list, until it was read.
     listed: Option<Listed>,
-    /// The children that were told of.
-    known: HashSet<String>,
+    /// The children that were told of, and whether we may read them.
+    known: HashMap<String, bool>,
     /// What has to be read again. Kept until it was read, so that a dropped [`View::next`] loses nothing.
     due: Due,
     queue: VecDeque<ViewChange>,
@@ -48,20 +49,31 @@ pub(crate) struct ZooKeeperView {
 struct Listed {
     children: Vec<String>,
     read: usize,
-    found: Vec<(String, Found)>,
+    found: Vec<(String, Child)>,
 }
 
 #[derive(Default)]
 struct Due {
     list: bool,
     children: BTreeSet<String>,
+    /// The last child that was read: those behind it have their turn, however often those before it change.
+    last: String,
+}
+
+impl Due {
+    fn part(&self) -> Vec<String> {
+        let behind = (Bound::Excluded(&self.last), Bound::Unbounded);
+        let before = (Bound::Unbounded, Bound::Included(&self.last));
+        let turns = self.children.range::<String, _>(behind).chain(self.children.range::<String, _>(before));
+        turns.take(BURST).cloned().collect()
+    }
 }
 
 impl ZooKeeperView {
     pub(crate) async fn open(link: Arc<Link>, chroot: String, service: ServiceName) -> Result<Self, Failure> {
         let folder = format!("{chroot}{}", entries::folder(&service));
         let changes = link.listen(&folder);
-        let (known, due, queue) = (HashSet::new(), Due::default(), VecDeque::new());
+        let (known, due, queue) = (HashMap::new(), Due::default(), VecDeque::new());
         let mut view = Self { link, chroot, service, folder, changes, listed: None, known, due, queue };
         let children = view.list().await?;
         if children.is_empty() {
@@ -79,15 +91,24 @@ impl ZooKeeperView {
         let part = self.read(&children[*read..end]).await?;
         // Nothing is awaited from here on, so that a part is taken in whole.
         let Some(mut listed) = self.listed.take() else { return Ok(None) };
-        listed.found.extend(part.into_iter().filter_map(|(child, found)| Some((child, found?))));
+        listed.found.extend(part);
         listed.read = end;
         if end < listed.children.len() {
             self.listed = Some(listed);
             return Ok(Some(ViewChange::Alive));
         }
-        let (known, found) = listed.found.into_iter().unzip();
-        self.known = known;
-        Ok(Some(ViewChange::Full(found)))
+        let mut full = Vec::new();
+        for (child, read) in listed.found {
+            let readable = !read.is_denied();
+            if let Some(found) = read.found() {
+                self.known.insert(child, readable);
+                full.push(found);
+            }
+        }
+        if self.is_denied() {
+            return Err(Failure::NoAuth);
+        }
+        Ok(Some(ViewChange::Full(full)))
     }
 
     /// The children, with a watch armed on what would change them: on the service's node, or on its creation.
@@ -104,11 +125,16 @@ impl ZooKeeperView {
         Err(Failure::Other("the service's node comes and goes".into()))
     }
 
-    /// Some children, each with a watch on its data; `None` for those that are gone.
-    async fn read(&self, children: &[String]) -> Result<Vec<(String, Option<Found>)>, Failure> {
+    /// Some children, each with a watch on its data.
+    async fn read(&self, children: &[String]) -> Result<Vec<(String, Child)>, Failure> {
         let one = |child| read(&self.link, &self.folder, &self.service, child, Watch::Armed);
-        let found = all(children.iter().map(|child| one(child)).collect()).await;
-        children.iter().zip(found).map(|(child, found)| Ok((child.clone(), found?))).collect()
+        let read = all(children.iter().map(|child| one(child)).collect()).await;
+        children.iter().zip(read).map(|(child, read)| Ok((child.clone(), read?))).collect()
+    }
+
+    /// Whether there are instances and we may read none of them.
+    fn is_denied(&self) -> bool {
+        !self.known.is_empty() && self.known.values().all(|readable| !readable)
     }
 
     fn note(&mut self, path: &str) {
@@ -124,25 +150,29 @@ impl ZooKeeperView {
         if self.due.list {
             let listed: HashSet<String> = self.list().await?.into_iter().collect();
             self.due.list = false;
-            self.due.children.extend(listed.symmetric_difference(&self.known).cloned());
+            self.due.children.extend(listed.iter().filter(|child| !self.known.contains_key(*child)).cloned());
+            self.due.children.extend(self.known.keys().filter(|child| !listed.contains(*child)).cloned());
         }
-        let part: Vec<String> = self.due.children.iter().take(BURST).cloned().collect();
-        let read = self.read(&part).await?;
-        for (child, found) in read {
+        let part = self.read(&self.due.part()).await?;
+        let mut lost = false;
+        for (child, read) in part {
             self.due.children.remove(&child);
-            match found {
+            self.due.last.clone_from(&child);
+            let readable = !read.is_denied();
+            match read.found() {
                 Some(found) => {
-                    self.known.insert(child);
+                    lost |= self.known.insert(child, readable) == Some(true) && !readable;
                     self.queue.push_back(ViewChange::Upsert(found));
                 }
                 None => {
-                    if self.known.remove(&child) {
+                    if self.known.remove(&child).is_some() {
                         self.queue.push_back(ViewChange::Remove(entries::key(&self.service, &child)));
                     }
                 }
             }
         }
-        Ok(())
+        // Told before anything of it, so that what is known stays. That the last one that we may read is gone is another matter: it is gone.
+        if lost && self.is_denied() { Err(Failure::NoAuth) } else { Ok(()) }
     }
 }
 

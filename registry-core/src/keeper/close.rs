@@ -1,5 +1,7 @@
 //! Closing a handle (clause R9): withdraw everything, end the session, within the limit.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use tokio::time::Instant;
 
 use super::Reply;
@@ -115,13 +117,15 @@ impl Actor {
     }
 
     fn finish_closing(&mut self, result: &Result<(), Error>) {
+        self.board.closes_by_call();
+        self.link = Link::Down { retry_at: Instant::now() };
+        // An adapter that panics has nothing more to lose, and the handle is closed all the same.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.store.close()));
         if let Some(closing) = self.closing.take() {
             for reply in closing.replies {
                 let _ = reply.send(result.clone());
             }
         }
-        self.board.closes_by_call();
-        self.link = Link::Down { retry_at: Instant::now() };
         self.end();
     }
 

@@ -38,6 +38,8 @@ struct World {
     /// The session that is lost at its next renewal.
     lost: Option<SessionId>,
     trip: Duration,
+    /// How often it was told that the handle is closed.
+    closed: usize,
     alive: Arc<()>,
 }
 
@@ -83,6 +85,10 @@ impl Store for MapStore {
 
     async fn view(&self, _service: &ServiceName, _attempt: u32) -> Result<Box<dyn View>, StoreError> {
         Err(StoreError::unreachable("not viewed here"))
+    }
+
+    fn close(&self) {
+        self.world().closed += 1;
     }
 }
 
@@ -334,6 +340,7 @@ async fn a_closed_keeper_says_so_and_a_second_close_is_ok() {
     assert_eq!(keeper.register(&info(1, 3)).await.unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(keeper.announce(&info(1, 3)).unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(status.borrow().state, HandleState::Closed);
+    assert_eq!(store.world().closed, 1, "the store was told");
 }
 
 #[tokio::test(start_paused = true)]
@@ -347,6 +354,7 @@ async fn closing_while_the_store_is_away_ends_within_the_limit() {
     assert_eq!(error.outcome(), Outcome::Unknown);
     assert_eq!(start.elapsed(), Duration::from_secs(5));
     assert_eq!(keeper.status().borrow().state, HandleState::Closed);
+    assert_eq!(store.world().closed, 1, "the store was told, though nothing could be withdrawn");
 }
 
 #[tokio::test(start_paused = true)]

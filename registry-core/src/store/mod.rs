@@ -88,6 +88,10 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// Nothing is left running when it fails or is dropped.
     async fn view(&self, service: &ServiceName, attempt: u32) -> Result<Box<dyn View>, StoreError>;
+
+    /// The handle was closed, and its session is ended or given up: nothing is asked of this store any more. Connections that it keeps go now, also one
+    /// that is just being made, as the handle itself may live on (R9). A store that keeps none need not do anything. Wrappers hand it on.
+    fn close(&self) {}
 }
 
 /// One lease, session or agent connection: all entries of one owner hang on it.

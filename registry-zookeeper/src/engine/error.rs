@@ -92,12 +92,13 @@ impl From<ZkError> for Failure {
             }
             ZkError::BadArguments => Self::Refused("ZooKeeper does not take the path or the data".into()),
             ZkError::NotReadOnly => Self::Refused("this ZooKeeper server only reads: it has no quorum".into()),
-            ZkError::Unimplemented => {
-                Self::Refused("ZooKeeper does not know this request: it may be older than 3.5".into())
-            }
             ZkError::EphemeralOnLocalSession => {
                 Self::Refused("ZooKeeper gives out local sessions, which carry no registrations".into())
             }
+            // Also what the client calls each code that it does not know, such as that of a throttled request (-127).
+            ZkError::Unimplemented => Self::Other(
+                "ZooKeeper does not know this request, as one before 3.5, or answered with a code that its client does not know".into(),
+            ),
             ZkError::APIError
             | ZkError::DataInconsistency
             | ZkError::InvalidCallback
@@ -161,7 +162,7 @@ mod tests {
         (ZkError::RuntimeInconsistency, ErrorKind::Other, false),
         (ZkError::SessionExpired, ErrorKind::Unreachable, true),
         (ZkError::SessionMoved, ErrorKind::Unreachable, true),
-        (ZkError::Unimplemented, ErrorKind::Other, true),
+        (ZkError::Unimplemented, ErrorKind::Other, false),
     ];
 
     #[test]

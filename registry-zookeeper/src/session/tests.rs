@@ -21,8 +21,28 @@ struct State {
     /// Another owner's node is there at each create, and gone at so many looks at it.
     flaps: usize,
     taken: bool,
+    /// So many creates of an entry find the service's node removed again.
+    pruned: usize,
+    /// What another session made in the place of ours.
+    others: HashSet<String>,
+    /// The server is in no hurry to end a session.
+    lingers: bool,
+    /// What a connection takes.
+    far: Duration,
     made: HashSet<String>,
     asked: Vec<String>,
+    connections: usize,
+    events: Vec<UnboundedSender<Event>>,
+}
+
+impl State {
+    /// The session is over at last.
+    fn expire(&mut self) {
+        self.lingers = false;
+        for path in self.made.drain().collect::<Vec<_>>() {
+            self.events.retain(|events| events.send(Event::Changed(path.clone())).is_ok());
+        }
+    }
 }
 
 #[async_trait]
@@ -33,20 +53,28 @@ impl Engine for Fake {
         _: Duration,
         events: UnboundedSender<Event>,
     ) -> Result<Arc<dyn Connection>, Failure> {
+        let far = self.0.lock().unwrap().far;
+        tokio::time::sleep(far).await;
         let granted = Event::Granted { timeout: Duration::from_secs(10), session: SESSION };
         events.send(granted).map_err(|_| Failure::Other("nobody listens".into()))?;
-        Ok(Arc::new(One { fake: self.clone(), _events: events }))
+        let mut state = self.0.lock().unwrap();
+        state.connections += 1;
+        state.events.push(events);
+        Ok(Arc::new(One(self.clone())))
     }
 }
 
-struct One {
-    fake: Fake,
-    _events: UnboundedSender<Event>,
+struct One(Fake);
+
+impl Drop for One {
+    fn drop(&mut self) {
+        self.0.0.lock().unwrap().connections -= 1;
+    }
 }
 
 impl One {
     fn state(&self, asked: String) -> MutexGuard<'_, State> {
-        let mut state = self.fake.0.lock().unwrap();
+        let mut state = self.0.0.lock().unwrap();
         state.asked.push(asked);
         state
     }
@@ -74,6 +102,10 @@ impl Connection for One {
         if is_entry(path) && state.taken {
             return Err(Failure::NodeExists);
         }
+        if is_entry(path) && state.pruned > 0 {
+            state.pruned -= 1;
+            return Err(Failure::NoNode);
+        }
         state.made.insert(path.to_owned());
         Ok((path.to_owned(), of(SESSION)))
     }
@@ -90,7 +122,8 @@ impl Connection for One {
 
     async fn exists(&self, path: &str, _: Watch) -> Result<Option<Stat>, Failure> {
         let state = self.state(format!("exists {path}"));
-        Ok(state.made.contains(path).then(|| of(SESSION)))
+        let other = state.others.contains(path).then(|| of(99));
+        Ok(other.or(state.made.contains(path).then(|| of(SESSION))))
     }
 
     async fn get(&self, path: &str, _: Watch) -> Result<(Vec<u8>, Stat), Failure> {
@@ -108,7 +141,10 @@ impl Connection for One {
     }
 
     async fn close(&self) -> Result<(), Failure> {
-        self.state("close".to_owned()).made.clear();
+        let mut state = self.state("close".to_owned());
+        if !state.lingers {
+            state.expire();
+        }
         Ok(())
     }
 }
@@ -121,6 +157,99 @@ fn client(state: State) -> (Fake, Client) {
 
 fn info() -> Info {
     Info::builder("demo").address("10.0.0.5:1").build().unwrap()
+}
+
+async fn session(fake: &Fake) -> ZooKeeperSession {
+    let config = crate::config::Config::new(&Options::new("127.0.0.1:1")).unwrap();
+    ZooKeeperSession::open(Arc::new(Line::new(Arc::new(fake.clone()), config))).await.unwrap()
+}
+
+fn put(port: u16) -> Put {
+    let info = Info::builder("demo").address(format!("10.0.0.5:{port}")).build().unwrap();
+    Put { record: crate::entries::record(&info, "").unwrap(), guard: Guard::Claim }
+}
+
+async fn stand(session: &ZooKeeperSession, ports: [u16; 2]) {
+    let done = session.put(&ports.map(put), &Lineage::new(OwnerToken::random())).await;
+    assert!(done.iter().all(Result::is_ok), "{done:?}");
+}
+
+/// Ends it, which is over when it is, and not before.
+async fn ends_with_the_session(session: &ZooKeeperSession, fake: &Fake) {
+    let early = tokio::time::timeout(Duration::from_millis(200), session.end()).await;
+    assert!(early.is_err(), "an entry of the session stands: {early:?}");
+    let (ended, ()) = tokio::join!(tokio::time::timeout(Duration::from_secs(10), session.end()), async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        fake.0.lock().unwrap().expire();
+    });
+    ended.expect("the removal is told").unwrap();
+}
+
+#[tokio::test]
+async fn without_a_node_of_its_own_the_end_is_seen_by_all_entries() {
+    let fake = Fake(Arc::new(Mutex::new(State { narrow: true, lingers: true, ..State::default() })));
+    let session = session(&fake).await;
+    stand(&session, [1, 2]).await;
+    // A successor took the first one over, and the second one is ours.
+    fake.0.lock().unwrap().others.insert("/demo/10.0.0.5:1".into());
+    ends_with_the_session(&session, &fake).await;
+}
+
+#[tokio::test]
+async fn the_end_of_a_session_whose_connection_is_gone_is_seen_too() {
+    let fake = Fake(Arc::new(Mutex::new(State { lingers: true, ..State::default() })));
+    let session = session(&fake).await;
+    stand(&session, [1, 2]).await;
+    session.link.kill("the server is gone");
+    ends_with_the_session(&session, &fake).await;
+}
+
+#[tokio::test]
+async fn what_was_sent_for_a_caller_who_left_is_known_at_the_end() {
+    let fake = Fake::default();
+    let session = session(&fake).await;
+    let (puts, ours) = ([put(1)], Lineage::new(OwnerToken::random()));
+    assert!(futures_util::FutureExt::now_or_never(session.put(&puts, &ours)).is_none(), "answers take a thread");
+    assert!(session.nodes().contains("/demo/10.0.0.5:1"));
+}
+
+#[tokio::test]
+async fn a_service_that_is_pruned_again_and_again_is_made_again() {
+    let fake = Fake(Arc::new(Mutex::new(State { pruned: TRIES, ..State::default() })));
+    stand(&session(&fake).await, [1, 2]).await;
+}
+
+async fn no_connection_is_left(fake: &Fake) {
+    let began = std::time::Instant::now();
+    while fake.0.lock().unwrap().connections > 0 {
+        assert!(began.elapsed() < Duration::from_secs(10), "a connection is left");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_closed_client_keeps_no_connection_and_makes_none() {
+    let (fake, client) = client(State::default());
+    let demo = "demo".try_into().unwrap();
+    client.list(&demo).await.unwrap();
+    assert_eq!(fake.0.lock().unwrap().connections, 1);
+    client.close();
+    no_connection_is_left(&fake).await;
+    assert!(client.list(&demo).await.is_err() && client.view(&demo, 0).await.is_err());
+    assert!(client.open(OpenRequest::new(Duration::from_secs(10), 0, OwnerToken::random())).await.is_err());
+    no_connection_is_left(&fake).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_made_while_the_client_is_closed_is_ended() {
+    let (fake, client) = client(State { far: Duration::from_millis(200), ..State::default() });
+    let demo = "demo".try_into().unwrap();
+    let (listed, ()) = tokio::join!(client.list(&demo), async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        client.close();
+    });
+    assert!(listed.is_err());
+    no_connection_is_left(&fake).await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ mod tests;
 mod thread;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::{StreamExt, stream};
 use tokio::sync::{Mutex, Semaphore};
@@ -28,6 +28,8 @@ pub(crate) struct Line {
     config: Arc<Config>,
     threads: Arc<Semaphore>,
     current: Mutex<Option<Arc<Link>>>,
+    /// The handle is closed: no connection is kept any more.
+    closed: AtomicBool,
     /// Counts attempts, so that each begins with the next server (rule 3).
     turn: AtomicUsize,
 }
@@ -41,6 +43,7 @@ impl Line {
             config: Arc::new(config),
             threads: Arc::new(Semaphore::new(THREADS)),
             current: Mutex::default(),
+            closed: AtomicBool::new(false),
             turn,
         }
     }
@@ -51,16 +54,26 @@ impl Line {
 
     /// The present connection, or a new one.
     pub(crate) async fn link(&self) -> Result<Arc<Link>, Failure> {
+        let link = self.present().await?;
+        self.unless_closed(link)
+    }
+
+    async fn present(&self) -> Result<Arc<Link>, Failure> {
         let mut current = self.current.lock().await;
         if let Some(link) = current.as_ref().filter(|link| link.is_alive()) {
             return Ok(link.clone());
         }
         *current = None;
-        Ok(current.insert(self.fresh().await?).clone())
+        Ok(current.insert(self.fresh_unless_closed().await?).clone())
     }
 
     /// A connection whose session nothing was registered through yet, for that to be done.
     pub(crate) async fn claim(&self) -> Result<Arc<Link>, Failure> {
+        let link = self.unclaimed().await?;
+        self.unless_closed(link)
+    }
+
+    async fn unclaimed(&self) -> Result<Arc<Link>, Failure> {
         let mut current = self.current.lock().await;
         if let Some(link) = current.take() {
             if link.is_alive() && link.claim() {
@@ -68,9 +81,33 @@ impl Line {
             }
             link.kill("another session takes its place");
         }
-        let link = self.fresh().await?;
+        let link = self.fresh_unless_closed().await?;
         link.claim();
         Ok(current.insert(link).clone())
+    }
+
+    async fn fresh_unless_closed(&self) -> Result<Arc<Link>, Failure> {
+        if self.closed.load(Ordering::SeqCst) { Err(closed()) } else { self.fresh().await }
+    }
+
+    /// The connection, unless `close` came while it was made and could not see it.
+    fn unless_closed(&self, link: Arc<Link>) -> Result<Arc<Link>, Failure> {
+        if self.closed.load(Ordering::SeqCst) {
+            link.kill("the handle is closed");
+            self.close();
+            return Err(closed());
+        }
+        Ok(link)
+    }
+
+    /// Keeps no connection from now on. Who makes one at this moment ends it.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        if let Ok(mut current) = self.current.try_lock()
+            && let Some(link) = current.take()
+        {
+            link.kill("the handle is closed");
+        }
     }
 
     /// A new connection, for the caller alone: to the first server, in turn, that answers.
@@ -92,6 +129,10 @@ impl Line {
     pub(crate) fn turn(&self) {
         self.turn.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+fn closed() -> Failure {
+    Failure::Gone("the handle is closed".into())
 }
 
 /// The results of many requests, in their order; no more begin at a time than are sent at a time.

@@ -3,6 +3,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use registry_core::ErrorKind;
 use registry_core::store::Store;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -19,6 +20,8 @@ struct Fake(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     instances: usize,
+    /// So many of them we may not read.
+    denied: usize,
     /// The first instance that is read is taken over between the list and that read: it is gone when it is read, and back when its service is
     /// listed again, as the change of the list tells.
     taken_over: bool,
@@ -70,7 +73,8 @@ impl Connection for Fake {
             state.events.as_ref().unwrap().send(Event::Changed("/demo".into())).unwrap();
             return Err(Failure::NoNode);
         }
-        Ok((RECORD.to_vec(), Stat::default()))
+        let denied = (1..=state.denied).any(|port| path == format!("/demo/10.0.0.5:{port}"));
+        if denied { Err(Failure::NoAuth) } else { Ok((RECORD.to_vec(), Stat::default())) }
     }
 
     async fn children(&self, _: &str, _: Watch) -> Result<Vec<String>, Failure> {
@@ -86,9 +90,13 @@ async fn view(instances: usize, taken_over: bool) -> Box<dyn View> {
     view_of(&Fake(Arc::new(Mutex::new(State { instances, taken_over, ..State::default() })))).await
 }
 
-async fn view_of(fake: &Fake) -> Box<dyn View> {
+fn client(fake: &Fake) -> Client {
     let config = crate::config::Config::new(&Options::new("127.0.0.1:1")).unwrap();
-    Client::on(Arc::new(fake.clone()), config).view(&"demo".try_into().unwrap(), 0).await.unwrap()
+    Client::on(Arc::new(fake.clone()), config)
+}
+
+async fn view_of(fake: &Fake) -> Box<dyn View> {
+    client(fake).view(&"demo".try_into().unwrap(), 0).await.unwrap()
 }
 
 async fn next(view: &mut Box<dyn View>) -> ViewChange {
@@ -137,4 +145,51 @@ async fn a_burst_that_takes_longer_than_anybody_waits_is_taken_in_part_by_part()
         }
         assert!(began.elapsed() < Duration::from_secs(20), "{told} of {} after {:?}", 8 * BURST, began.elapsed());
     }
+}
+
+#[tokio::test]
+async fn one_instance_that_we_may_not_read_hides_no_other_and_none_that_we_may_is_denied() {
+    for (instances, denied) in [(3, 0), (3, 2), (3, 3), (1, 1)] {
+        let fake = Fake(Arc::new(Mutex::new(State { instances, denied, ..State::default() })));
+        let listed = client(&fake).list(&"demo".try_into().unwrap()).await;
+        let told = view_of(&fake).await.next().await;
+        let readable = |found: &[Found]| found.iter().filter(|found| found.instance.is_ok()).count();
+        if denied < instances {
+            let Ok(ViewChange::Full(told)) = told else { panic!("{told:?}") };
+            let listed = listed.unwrap();
+            assert_eq!((listed.len(), readable(&listed)), (instances, instances - denied));
+            assert_eq!((told.len(), readable(&told)), (instances, instances - denied));
+        } else {
+            assert_eq!(listed.unwrap_err().kind(), ErrorKind::Denied);
+            assert_eq!(told.unwrap_err().kind(), ErrorKind::Denied);
+        }
+    }
+}
+
+#[tokio::test]
+async fn when_the_last_instance_that_we_may_read_becomes_unreadable_the_view_is_denied() {
+    let fake = Fake(Arc::new(Mutex::new(State { instances: 2, denied: 1, ..State::default() })));
+    let mut view = view_of(&fake).await;
+    assert!(matches!(next(&mut view).await, ViewChange::Full(found) if found.len() == 2));
+    {
+        let mut state = fake.0.lock().unwrap();
+        state.denied = 2;
+        state.events.as_ref().unwrap().send(Event::Changed("/demo/10.0.0.5:2".into())).unwrap();
+    }
+    let told = tokio::time::timeout(Duration::from_secs(10), view.next()).await.unwrap();
+    assert_eq!(told.unwrap_err().kind(), ErrorKind::Denied);
+}
+
+#[test]
+fn children_that_change_again_and_again_hold_no_others_up() {
+    let names = |from: usize| (from..from + BURST).map(|number| format!("{number:05}"));
+    let mut due = Due { children: names(0).chain(names(BURST)).collect(), ..Due::default() };
+    let first = due.part();
+    assert!(first.iter().cloned().eq(names(0)));
+    // All of them changed again while they were read.
+    due.last = first.last().unwrap().clone();
+    let second = due.part();
+    assert!(second.iter().cloned().eq(names(BURST)));
+    due.last = second.last().unwrap().clone();
+    assert_eq!(due.part(), first);
 }
