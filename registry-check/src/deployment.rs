@@ -154,7 +154,8 @@ impl Deployment {
             ("backoff_cap", options.backoff_cap),
             ("audit_interval", options.audit_interval),
         ];
-        let timings: String = timings.map(|(key, time)| format!("&{key}={}ms", millis(time))).concat();
+        let timings = timings.into_iter().chain(options.removal_grace.map(|grace| ("removal_grace", grace)));
+        let timings: String = timings.map(|(key, time)| format!("&{key}={}ms", millis(time))).collect();
         let Self { base, query, .. } = self;
         let folder = if self.has_namespaces() { format!("/registry-check-{namespace}") } else { String::new() };
         format!("{base}{folder}?lazy={}{timings}{query}", options.lazy)

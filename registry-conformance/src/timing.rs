@@ -55,6 +55,7 @@ impl Timing {
         let mut options = HandleOptions::with_ttl(self.ttl);
         options.audit_interval = self.audit();
         options.operation_timeout = self.operation();
+        options.removal_grace = Some(self.grace());
         options
     }
 
@@ -124,7 +125,7 @@ impl Timing {
         self.ttl / 3 + self.allow(Duration::from_secs(5 + 2 + 1))
     }
 
-    /// The grace for which removals are held after an outage (W4): the default of one TTL.
+    /// The grace for which removals are held after an outage (W4), which handles are opened with: one TTL, also where the default is longer.
     pub fn grace(&self) -> Duration {
         self.ttl
     }

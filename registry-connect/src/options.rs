@@ -97,7 +97,12 @@ pub const OPTIONS: &[UrlOption] = &[
     every("attempt_timeout", ValueKind::Duration, "2s", "within what time one attempt of the background work ends"),
     every("backoff_cap", ValueKind::Duration, "2s", "the longest pause between two attempts"),
     every("audit_interval", ValueKind::Duration, "30s", "how often all entries are compared with what is wanted"),
-    every("removal_grace", ValueKind::Duration, "the TTL", "how long removals are held back after an outage"),
+    every(
+        "removal_grace",
+        ValueKind::Duration,
+        "the TTL",
+        "how long removals are held back after an outage; on Consul 60s at least",
+    ),
     every("lazy", ValueKind::Flag, "false", "whether the handle opens while the store is away"),
     only(WITH_USERS, "user", ValueKind::Text, "none", "who we are; also as `user@` before the hosts"),
     only(

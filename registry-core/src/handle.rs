@@ -51,7 +51,8 @@ pub struct HandleOptions {
     pub backoff_cap: Duration,
     /// How often all entries are compared with what is wanted, give or take a tenth. Default 30 s.
     pub audit_interval: Duration,
-    /// How long removals are held after an outage. `None` (default) is one TTL.
+    /// How long removals are held after an outage. `None` (default) is one TTL, and no less than the store needs to find instances alive again: a minute on
+    /// Consul.
     pub removal_grace: Option<Duration>,
     /// Whether the handle opens while the store is away. Default `false`.
     pub lazy: bool,
@@ -67,9 +68,9 @@ impl HandleOptions {
         Self { ttl, ..Self::default() }
     }
 
-    /// How long removals are held after an outage.
-    pub fn grace(&self) -> Duration {
-        self.removal_grace.unwrap_or(self.ttl)
+    /// How long removals are held after an outage of such a store.
+    pub(crate) fn grace(&self, capabilities: &Capabilities) -> Duration {
+        self.removal_grace.unwrap_or(self.ttl.max(capabilities.least_grace))
     }
 
     /// Refuses what cannot work.

@@ -139,8 +139,10 @@ impl ZooKeeperSession {
     async fn written(&self, path: &str) -> Result<(), WriteError> {
         match self.link.exists(path, Watch::Armed).await {
             Ok(Some(stat)) if stat.owner != self.id => Err(crossed()),
+            // Removed before it was watched: nothing would tell until the next audit.
+            Ok(None) => Err(crossed()),
             // When the watch could not be armed the audit tells instead, and when the connection is gone its loss does.
-            _ => Ok(()),
+            Ok(Some(_)) | Err(_) => Ok(()),
         }
     }
 
@@ -335,9 +337,9 @@ impl Prepared for WriteError {
     }
 }
 
-/// Somebody else wrote the same node at the same time, and what stood there before is gone.
+/// Somebody else wrote or removed the same node at the same time, and what stood there before is gone.
 fn crossed() -> WriteError {
-    WriteError::unknown(StoreError::unreachable("somebody else writes this node at the same time"))
+    WriteError::unknown(StoreError::unreachable("somebody else writes or removes this node at the same time"))
 }
 
 fn session_id(id: i64) -> SessionId {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use registry_core::ServiceName;
-use registry_core::store::{Found, StoreError, View, ViewChange};
+use registry_core::store::{StoreError, View, ViewChange};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::client::{Child, may_read, read};

@@ -50,6 +50,7 @@ fn options(timing: &Timing) -> HandleOptions {
     options.attempt_timeout = timing.allow(Duration::from_secs(1));
     options.backoff_cap = Duration::from_millis(500);
     options.audit_interval = Duration::from_secs(1);
+    options.removal_grace = Some(timing.grace());
     options
 }
 

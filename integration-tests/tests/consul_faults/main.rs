@@ -40,9 +40,9 @@ const ELECTION: Duration = Duration::from_secs(60);
 async fn scene() -> Result<(ConsulCluster, Scene), Box<dyn std::error::Error>> {
     let (cluster, timing) = (ConsulCluster::start().await?, Timing::from_environment(Duration::from_secs(3))?);
     let mut handle = timing.options();
-    // Servers that took the agent's node for dead may need some seconds until they take it for alive again, and say so meanwhile. The default, which is Consul's
-    // default TTL, outlives that; the tests' TTL does not.
-    handle.removal_grace = Some(registry_consul::DEFAULT_TTL);
+    // Servers that took the agent's node for dead need up to 40 s until they take it for alive again, and say so meanwhile. The default outlives that; the tests'
+    // grace does not.
+    handle.removal_grace = None;
     let options = || Options::new(cluster.agent().to_string()).with_handle(handle.clone());
     let (owner, watcher) = (connect(options()).await?, connect(options()).await?);
     let scene = Scene::open(timing, owner, watcher).await?.in_the_same_trouble();

@@ -28,6 +28,9 @@ pub struct Capabilities {
     pub end_withdraws: bool,
     /// How long core waits for a removed entry to come back before it reports the removal (W4); at most 500 ms.
     pub settle: Duration,
+    /// How long the store itself may go on calling instances dead that are there again: the default of
+    /// [`HandleOptions::removal_grace`](crate::HandleOptions::removal_grace) is no shorter (W4). Zero where the store judges no health.
+    pub least_grace: Duration,
     /// How many entries go into one put, remove or inspect.
     pub max_batch: usize,
     /// How many such batches run at once.
@@ -60,7 +63,7 @@ impl Support {
 }
 
 impl Default for Capabilities {
-    /// Everything offered, renewed by session, no settle time, batches of 128 with 4 in flight.
+    /// Everything offered, renewed by session, no settle time nor grace of its own, batches of 128 with 4 in flight.
     fn default() -> Self {
         Self {
             gap_free_takeover: Support::Offered,
@@ -73,6 +76,7 @@ impl Default for Capabilities {
             renewal: Renewal::Session,
             end_withdraws: true,
             settle: Duration::ZERO,
+            least_grace: Duration::ZERO,
             max_batch: 128,
             max_in_flight: 4,
         }

@@ -60,7 +60,7 @@ struct Watched {
 impl Watchers {
     /// The watchers of one handle, with their tasks on the runtime that this is called on.
     pub(crate) fn new(store: Arc<dyn Store>, options: &HandleOptions) -> Self {
-        let settings = Settings::new(options, store.capabilities().settle);
+        let settings = Settings::new(options, &store.capabilities());
         let (alive, _) = watch::channel(());
         let state = State { alive: Some(alive), services: HashMap::new(), started: 0 };
         Self {

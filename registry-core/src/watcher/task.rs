@@ -17,7 +17,7 @@ use crate::metrics;
 use crate::name::ServiceName;
 use crate::quota::Quota;
 use crate::snapshot::{Snapshot, Stale};
-use crate::store::{Store, StoreError, View, ViewChange};
+use crate::store::{Capabilities, Store, StoreError, View, ViewChange};
 use crate::watch::Publisher;
 
 /// How many entries are taken in before the next snapshot is published and other tasks get their turn.
@@ -39,12 +39,12 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    pub(super) fn new(options: &HandleOptions, settle: Duration) -> Self {
+    pub(super) fn new(options: &HandleOptions, capabilities: &Capabilities) -> Self {
         Self {
             attempt_timeout: options.attempt_timeout,
             backoff_cap: options.backoff_cap,
-            grace: options.grace().min(FOR_EVER),
-            settle: settle.min(FOR_EVER),
+            grace: options.grace(capabilities).min(FOR_EVER),
+            settle: capabilities.settle.min(FOR_EVER),
         }
     }
 }

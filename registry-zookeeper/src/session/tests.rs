@@ -25,6 +25,8 @@ struct State {
     pruned: usize,
     /// What another session made in the place of ours.
     others: HashSet<String>,
+    /// Somebody removes an entry as soon as it stands.
+    snatched: bool,
     /// The server is in no hurry to end a session.
     lingers: bool,
     /// What a connection takes.
@@ -106,7 +108,9 @@ impl Connection for One {
             state.pruned -= 1;
             return Err(Failure::NoNode);
         }
-        state.made.insert(path.to_owned());
+        if !is_entry(path) || !state.snatched {
+            state.made.insert(path.to_owned());
+        }
         Ok((path.to_owned(), of(SESSION)))
     }
 
@@ -217,6 +221,13 @@ async fn what_was_sent_for_a_caller_who_left_is_known_at_the_end() {
 async fn a_service_that_is_pruned_again_and_again_is_made_again() {
     let fake = Fake(Arc::new(Mutex::new(State { pruned: TRIES, ..State::default() })));
     stand(&session(&fake).await, [1, 2]).await;
+}
+
+#[tokio::test]
+async fn an_entry_that_is_removed_before_it_is_watched_is_no_success() {
+    let fake = Fake(Arc::new(Mutex::new(State { snatched: true, ..State::default() })));
+    let done = session(&fake).await.put(&[put(1)], &Lineage::new(OwnerToken::random())).await;
+    assert!(matches!(done[..], [Err(WriteError::Failed { applied: Applied::Unknown, .. })]), "{done:?}");
 }
 
 async fn no_connection_is_left(fake: &Fake) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use registry_core::ErrorKind;
-use registry_core::store::Store;
+use registry_core::store::{Found, Store};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::*;

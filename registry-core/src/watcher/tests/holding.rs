@@ -193,6 +193,17 @@ async fn changes_before_a_full_list_are_an_answer_of_their_own() {
     assert_eq!(ports(&watch), [-1, -2]);
 }
 
+#[test]
+fn the_default_grace_is_one_ttl_and_what_the_store_needs() {
+    let grace = |grace: Option<u64>, least: u64| {
+        let mut options = crate::HandleOptions::with_ttl(Duration::from_secs(30));
+        options.removal_grace = grace.map(Duration::from_secs);
+        let capabilities = crate::store::Capabilities { least_grace: Duration::from_secs(least), ..Default::default() };
+        options.grace(&capabilities).as_secs()
+    };
+    assert_eq!([grace(None, 0), grace(None, 60), grace(None, 20), grace(Some(5), 60)], [30, 60, 30, 5]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_grace_of_zero_holds_nothing_after_the_outage() {
     let script = Script::listing(&[1, 2]);
