@@ -64,7 +64,8 @@ async fn a_changed_password_is_read_for_a_new_session() -> Outcome {
     mine.register(&Scene::info(1)).await?;
     let reader =
         connect(options(&[server.address()], &timing).with_user("me", Material::Inline(Secret::new("lion")))).await?;
-    assert!(reader.resolve(&Scene::service()).await?.instances().is_empty(), "it is no node of this password");
+    let denied = reader.resolve(&Scene::service()).await.err().ok_or("read with a password that is not the node's")?;
+    assert_eq!(denied.kind(), ErrorKind::Denied);
     file.set("lion")?;
     let session = holder(server.address(), &Scene::info(1)).await?.ok_or("it is not registered")?;
     assert!(ZooKeeperDoor::expire(server.address(), session).await?);
