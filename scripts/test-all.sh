@@ -66,8 +66,9 @@ deny=
 if [ "${CARGO_DENY:-}" != off ] && ! cargo deny --version >/dev/null 2>&1; then
     echo "installing cargo-deny $cargo_deny_version into .cache/tools"
     # Unoptimised: it is built far sooner, and this workspace is small enough for it.
-    nice -n 19 cargo install --debug --locked --quiet "cargo-deny@$cargo_deny_version" --root "$tools" >.cache/logs/deny.log 2>&1 &
+    env -u CARGO_TARGET_DIR nice -n 19 cargo install --debug --locked --quiet "cargo-deny@$cargo_deny_version" --root "$tools" >.cache/logs/deny.log 2>&1 &
     deny=$!
+    trap 'kill "$deny" 2>/dev/null || true' EXIT
 fi
 # A store that is not there makes its tests fail here; under plain `cargo test` they show as ignored.
 REGISTRY_TEST_REQUIRE=etcd,zookeeper,consul scripts/backends.sh all scripts/tests.sh

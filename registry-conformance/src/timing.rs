@@ -7,7 +7,8 @@ use registry_core::HandleOptions;
 /// The environment variable that stretches every allowance: `2` on a slow machine, `1` by default.
 pub const TIMING_VARIABLE: &str = "REGISTRY_CONFORMANCE_TIMING";
 
-/// What a busy machine may add to a call that ends by its timeout. With it, a call of [`Timing::hurry`] that ends with one attempt of two seconds is still late.
+/// What a busy machine may add to a call that ends by its timeout. At a scale of one, a call of [`Timing::hurry`] that ends with an attempt of two
+/// seconds is late with it, too.
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// Every wait of every case, from the store's smallest TTL and one scale.

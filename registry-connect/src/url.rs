@@ -155,8 +155,7 @@ impl fmt::Display for Url {
         f.write_str(&self.path.escape_debug().to_string())?;
         for (place, (key, value)) in self.query.iter().enumerate() {
             let mark = if place == 0 { '?' } else { '&' };
-            let harmless = OPTIONS.iter().any(|option| option.key == key && !option.value.may_be_file());
-            let value = if harmless { value.expose().escape_debug().to_string() } else { "***".into() };
+            let value = if is_harmless(key) { value.expose().escape_debug().to_string() } else { "***".into() };
             write!(f, "{mark}{}={value}", key.escape_debug())?;
         }
         Ok(())
@@ -167,6 +166,11 @@ impl fmt::Debug for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Url({self})")
     }
+}
+
+/// Whether the value of this key is shown.
+fn is_harmless(key: &str) -> bool {
+    OPTIONS.iter().any(|option| option.key == key && !option.value.may_be_file())
 }
 
 /// The error for a part of a URL. `offence` must not repeat what could be part of a secret.
@@ -261,6 +265,9 @@ fn parse_query(text: &str) -> Result<Vec<(String, Secret)>, Error> {
                 return Err(refused("query", "has a key without `=` (an `&` in a value is written `%26`)"));
             };
             unambiguous("query", key)?;
+            if is_harmless(key) {
+                unambiguous("query", value)?;
+            }
             Ok((decode("query", key)?, Secret::new(decode("query", value)?)))
         })
         .collect()

@@ -94,6 +94,7 @@ fn no_error_repeats_a_piece_of_a_password_that_was_not_encoded() {
         "x://joe:ti/ger@h",
         "x://joe:12/ger@h",
         "x://joe:12?ger@h=",
+        "x://joe:12?ttl=ger@h",
         "x://joe:tiger@ger@h",
         "x://joe:?tiger@h",
         "x://joe:ti#ger@h",

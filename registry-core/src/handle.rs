@@ -192,6 +192,8 @@ impl Resolver for Handle {
             let list = watcher::guarded(async { self.inner.store.list(service).await });
             return match timeout_at(until, list).await {
                 Ok(Ok(found)) => Ok(watcher::snapshot_of(service, found)),
+                // Its connection went with the handle.
+                Ok(Err(_)) if self.inner.watchers.is_closed() => Err(Error::closed("resolve").about(service)),
                 Ok(Err(error)) => Err(error.into_error("resolve", Outcome::NotApplied).about(service)),
                 // Who does not answer, be it one member of several, may be left for another. Asking twice does no harm.
                 Err(_) if until < deadline => continue,

@@ -23,7 +23,7 @@ const SETTLE: Duration = Duration::from_millis(500);
 /// A client of one ZooKeeper ensemble, below one chroot: what [`Handle`](crate::Handle) drives.
 ///
 /// Made by [`Options::client`](crate::Options::client) for wrappers and tests at the level of single operations; programs use
-/// [`connect`](crate::connect). Nothing is sent before the first operation.
+/// [`connect`](crate::connect). Nothing is sent before the first operation. Clones are one client: closing a handle on one of them closes all.
 #[derive(Clone)]
 pub struct Client {
     line: Arc<Line>,
@@ -104,7 +104,8 @@ impl Client {
         };
         let reads = children.iter().map(|child| read(&link, &folder, service, child, Watch::None)).collect();
         let children: Vec<Child> = all(reads).await.into_iter().collect::<Result<_, _>>()?;
-        if !children.is_empty() && children.iter().all(Child::is_denied) {
+        let readable = children.iter().any(|child| matches!(child, Child::Readable(_)));
+        if !readable && children.iter().any(Child::is_denied) {
             return Err(Failure::NoAuth);
         }
         Ok(children.into_iter().filter_map(Child::found).collect())

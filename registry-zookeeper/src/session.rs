@@ -11,7 +11,7 @@ use registry_core::store::{
     Applied, Guard, Key, Lineage, Put, Record, Removed, Session, SessionError, SessionId, Signal, Standing, StoreError,
     WriteError,
 };
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::engine::{Failure, Kind, Stat, Watch};
 use crate::transport::{Line, Link, all};
@@ -24,7 +24,9 @@ pub(crate) struct ZooKeeperSession {
     line: Arc<Line>,
     link: Arc<Link>,
     id: i64,
-    changes: tokio::sync::Mutex<UnboundedReceiver<String>>,
+    /// The paths that were told of by the server, and by what was seen in passing.
+    told: tokio::sync::Mutex<(UnboundedReceiver<String>, UnboundedReceiver<String>)>,
+    seen: UnboundedSender<String>,
     /// By which the end is seen, once it was begun: nodes of this session that are gone when it is.
     witnesses: Mutex<Option<Vec<String>>>,
     /// The entries that may stand: created, or about to be, and not removed since.
@@ -38,7 +40,8 @@ pub(crate) struct ZooKeeperSession {
 impl ZooKeeperSession {
     pub(crate) async fn open(line: Arc<Line>) -> Result<Self, Failure> {
         let link = line.claim().await?;
-        let changes = tokio::sync::Mutex::new(link.listen(""));
+        let (seen, in_passing) = unbounded_channel();
+        let told = tokio::sync::Mutex::new((link.listen(""), in_passing));
         let id = match link.session_id().await {
             Ok(id) => id,
             Err(failure) => {
@@ -50,7 +53,8 @@ impl ZooKeeperSession {
             line,
             link,
             id,
-            changes,
+            told,
+            seen,
             witnesses: Mutex::default(),
             nodes: Mutex::default(),
             ending: AtomicBool::new(false),
@@ -79,7 +83,10 @@ impl ZooKeeperSession {
         let path = self.path(put.record.key());
         for _ in 0..TRIES {
             match self.create(&path, put.record.value()).await {
-                Ok(()) => return self.written(&path).await,
+                Ok(()) => {
+                    self.watch_written(&path).await;
+                    return Ok(());
+                }
                 Err(Failure::NodeExists) => {}
                 Err(failure) => return Err(failure.into_write_error(false)),
             }
@@ -92,7 +99,10 @@ impl ZooKeeperSession {
             match self.owner(stat, ours) {
                 Owner::ThisSession => match self.link.set(&path, put.record.value(), stat.version).await {
                     // Deleted by a successor and created anew, a node has version 0 again.
-                    Ok(after) if after.owner == self.id => return self.written(&path).await,
+                    Ok(after) if after.owner == self.id => {
+                        self.watch_written(&path).await;
+                        return Ok(());
+                    }
                     Ok(_) => return Err(crossed()),
                     Err(Failure::NoNode | Failure::BadVersion) => {}
                     Err(failure) => return Err(failure.into_write_error(false)),
@@ -113,7 +123,10 @@ impl ZooKeeperSession {
     /// Creates the node in the place of one that was deleted for it.
     async fn take(&self, path: &str, data: &[u8]) -> Result<(), WriteError> {
         match self.create(path, data).await {
-            Ok(()) => self.written(path).await,
+            Ok(()) => {
+                self.watch_written(path).await;
+                Ok(())
+            }
             Err(Failure::NodeExists) => Err(crossed()),
             Err(failure) => Err(failure.into_write_error(true)),
         }
@@ -135,14 +148,14 @@ impl ZooKeeperSession {
         self.link.create(path, data, Kind::Ephemeral).await.map(drop)
     }
 
-    /// Arms a watch on what was written, so that its removal is noticed at once (clause L4).
-    async fn written(&self, path: &str) -> Result<(), WriteError> {
+    /// Arms a watch on what was written, so that its removal is noticed at once (clause L4). It was written: who removed or replaced it meanwhile came later,
+    /// and is told of as by that watch.
+    async fn watch_written(&self, path: &str) {
         match self.link.exists(path, Watch::Armed).await {
-            Ok(Some(stat)) if stat.owner != self.id => Err(crossed()),
-            // Removed before it was watched: nothing would tell until the next audit.
-            Ok(None) => Err(crossed()),
+            Ok(Some(stat)) if stat.owner == self.id => {}
+            Ok(_) => drop(self.seen.send(path.to_owned())),
             // When the watch could not be armed the audit tells instead, and when the connection is gone its loss does.
-            Ok(Some(_)) | Err(_) => Ok(()),
+            Err(_) => {}
         }
     }
 
@@ -151,10 +164,14 @@ impl ZooKeeperSession {
         for _ in 0..TRIES {
             let stat = match self.link.exists(&path, Watch::None).await {
                 Ok(Some(stat)) => stat,
-                Ok(None) => return Ok(Removed::NotThere),
+                Ok(None) => {
+                    self.nodes().remove(&path);
+                    return Ok(Removed::NotThere);
+                }
                 Err(failure) => return Err(failure.into_write_error(false).never()),
             };
             if matches!(self.owner(stat, ours), Owner::Other | Owner::Nobody) {
+                self.nodes().remove(&path);
                 return Ok(Removed::Foreign);
             }
             match self.link.delete(&path, stat.version).await {
@@ -207,17 +224,14 @@ impl ZooKeeperSession {
 
     /// A node that is made for it. Who may not make one, or cannot any more, has to see it by all entries: each of them may be another owner's by now, or gone.
     async fn find_witnesses(&self) -> Result<Vec<String>, Failure> {
-        match self.link.probe("registry-end-").await {
-            Ok((witness, _)) => return Ok(vec![witness]),
-            // What was sent before it stands, or never will.
-            Err(Failure::NoAuth) => match self.link.barrier().await {
-                Ok(()) | Err(Failure::Gone(_) | Failure::Broken(_)) => {}
-                Err(failure) => return Err(failure),
-            },
-            Err(Failure::Gone(_) | Failure::Broken(_)) => {}
-            Err(failure) => return Err(failure),
+        if let Ok((witness, _)) = self.link.probe("registry-end-").await {
+            return Ok(vec![witness]);
         }
-        Ok(self.nodes().iter().cloned().collect())
+        match self.link.barrier().await {
+            // What was sent before it stands, or never will; with the connection gone, it ends with the session.
+            Ok(()) | Err(Failure::Gone(_) | Failure::Broken(_)) => Ok(self.nodes().iter().cloned().collect()),
+            Err(failure) => Err(failure),
+        }
     }
 
     fn known_witnesses(&self) -> MutexGuard<'_, Option<Vec<String>>> {
@@ -277,17 +291,18 @@ impl Session for ZooKeeperSession {
     }
 
     async fn signal(&self) -> Signal {
-        let mut changes = self.changes.lock().await;
+        let mut told = self.told.lock().await;
+        let (by_server, in_passing) = &mut *told;
         loop {
-            tokio::select! {
+            let path = tokio::select! {
                 biased;
                 () = self.link.death() => break,
-                change = changes.recv() => {
-                    let Some(path) = change else { break };
-                    if let Some(key) = path.strip_prefix(&*self.line.config().chroot) {
-                        return Signal::Look(Key::new(key));
-                    }
-                }
+                path = by_server.recv() => path,
+                path = in_passing.recv() => path,
+            };
+            let Some(path) = path else { break };
+            if let Some(key) = path.strip_prefix(&*self.line.config().chroot) {
+                return Signal::Look(Key::new(key));
             }
         }
         if self.ending.load(Ordering::SeqCst) {
@@ -337,9 +352,9 @@ impl Prepared for WriteError {
     }
 }
 
-/// Somebody else wrote or removed the same node at the same time, and what stood there before is gone.
+/// Somebody else wrote the same node at the same time, and what stood there before is gone.
 fn crossed() -> WriteError {
-    WriteError::unknown(StoreError::unreachable("somebody else writes or removes this node at the same time"))
+    WriteError::unknown(StoreError::unreachable("somebody else writes this node at the same time"))
 }
 
 fn session_id(id: i64) -> SessionId {

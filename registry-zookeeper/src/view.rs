@@ -150,7 +150,8 @@ impl ZooKeeperView {
         if self.due.list {
             let listed: HashSet<String> = self.list().await?.into_iter().collect();
             self.due.list = false;
-            self.due.children.extend(listed.iter().filter(|child| !self.known.contains_key(*child)).cloned());
+            // A node that we may not read has no watch: that it was replaced by one that we may is told by the list alone.
+            self.due.children.extend(listed.iter().filter(|child| self.known.get(*child) != Some(&true)).cloned());
             self.due.children.extend(self.known.keys().filter(|child| !listed.contains(*child)).cloned());
         }
         let part = self.read(&self.due.part()).await?;

@@ -66,4 +66,12 @@ impl<S: Store> Store for Spy<S> {
     async fn view(&self, service: &ServiceName, attempt: u32) -> Result<Box<dyn View>, StoreError> {
         self.store.view(service, attempt).await
     }
+
+    fn endpoints(&self) -> Vec<String> {
+        self.store.endpoints()
+    }
+
+    fn close(&self) {
+        self.store.close();
+    }
 }

@@ -205,6 +205,9 @@ impl<T: StoreTwist> Store for TwistedStore<T> {
     async fn view(&self, service: &ServiceName, attempt: u32) -> Result<Box<dyn View>, StoreError> {
         self.twist.view(&self.inner, service, attempt).await
     }
+    fn close(&self) {
+        self.inner.close();
+    }
 }
 
 struct TwistedSession<T> {

@@ -6,7 +6,8 @@ use registry_core::{Info, Watch};
 
 use crate::case;
 use crate::case::Case;
-use crate::cases::views::{knows, settled, watching};
+use crate::cases::look::holds;
+use crate::cases::views::{knows, watching};
 use crate::context::{Context, Owner};
 use crate::ensure;
 use crate::failure::Failure;
@@ -87,22 +88,27 @@ async fn w2_the_last_removal_is_seen(ctx: &Context) -> Result<(), Failure> {
     let (owner, reader) = (ctx.connect().await?, ctx.connect().await?);
     let service = ctx.service();
     let mut watch = watching(ctx, &reader, &service, &[]).await?;
-    let prompt = ctx.timing().prompt();
     for _ in 0..10 {
         // New ones in every round: what is told late of an earlier one is not taken for what is waited for.
         let (slow, quick) = (ctx.info(&service), ctx.info(&service));
         ctx.register(&owner, &slow).await?;
-        settled(ctx, &mut watch, prompt, &[&slow], "the only instance").await?;
+        yields(ctx, &mut watch, &[&slow], "the only instance").await?;
         ctx.deregister(&owner, &slow).await?;
-        settled(ctx, &mut watch, prompt, &[], "the removal of the only instance").await?;
+        yields(ctx, &mut watch, &[], "the removal of the only instance").await?;
         // The two changes at once. Where they were not seen yet, the next round tells whether the last one ever is.
         ctx.register(&owner, &quick).await?;
         ctx.deregister(&owner, &quick).await?;
-        delivers_last(ctx, watch.clone(), prompt, &[]).await?;
+        delivers_last(ctx, watch.clone(), ctx.timing().prompt(), &[]).await?;
     }
     let last = ctx.info(&service);
     ctx.register(&owner, &last).await?;
-    settled(ctx, &mut watch, prompt, &[&last], "the only instance").await
+    yields(ctx, &mut watch, &[&last], "the only instance").await
+}
+
+/// Reading on, the consumer comes to an item that is this set.
+async fn yields(ctx: &Context, watch: &mut Watch, wanted: &[&Info], what: &str) -> Result<(), Failure> {
+    while holds(&ctx.next(watch, ctx.timing().prompt(), what).await?.snapshot, wanted).is_err() {}
+    Ok(())
 }
 
 async fn w2_the_removal_of_one_of_two_at_the_same_moment_is_seen(ctx: &Context) -> Result<(), Failure> {

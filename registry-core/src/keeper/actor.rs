@@ -57,6 +57,8 @@ pub(super) struct Actor {
     operations: FuturesUnordered<Operation>,
     /// Batches in flight.
     pub(super) batches: usize,
+    /// Slots with a step to be taken: calls that were sent before, and after them all others.
+    again: VecDeque<Key>,
     ready: VecDeque<Key>,
     /// Entries whose renewal is due, the one that waits longest first.
     pub(super) beats_due: VecDeque<Key>,
@@ -92,6 +94,7 @@ impl Actor {
             inbox,
             operations: FuturesUnordered::new(),
             batches: 0,
+            again: VecDeque::new(),
             ready: VecDeque::new(),
             beats_due: VecDeque::new(),
             beats: 0,
@@ -231,11 +234,9 @@ impl Actor {
         if !slot.ready && slot.next_step(now, fencing, by_end).is_some() {
             slot.ready = true;
             // A call that is tried again has little time left: it does not wait behind those that have all of it (V3).
-            if slot.call.as_ref().is_some_and(|call| call.sent) {
-                self.ready.push_front(key.clone());
-            } else {
-                self.ready.push_back(key.clone());
-            }
+            let again = slot.call.as_ref().is_some_and(|call| call.sent);
+            let queue = if again { &mut self.again } else { &mut self.ready };
+            queue.push_back(key.clone());
         }
         let wake = slot.next_wake();
         if slot.scheduled != wake {
@@ -335,12 +336,12 @@ impl Actor {
         // While renewals are not answered they alone ask whether the store is back, once a handle and not once an entry (L5). Calls go on within their
         // deadlines; everything else waits for that answer.
         let waiting = self.closing.is_none() && self.link.up().is_some_and(|up| up.silent);
-        while self.batches < max_in_flight && !self.ready.is_empty() {
+        while self.batches < max_in_flight && !(self.again.is_empty() && self.ready.is_empty()) {
             let (mut puts, mut removes, mut inspects) = (Vec::new(), Vec::new(), Vec::new());
             // Those of callers who may leave: they take nothing of the keeper's own with them, and nobody twice.
             let (mut calls, mut alone) = (Vec::new(), Vec::new());
             let mut fence = false;
-            while let Some(key) = self.ready.pop_front() {
+            while let Some(key) = self.again.pop_front().or_else(|| self.ready.pop_front()) {
                 let Some(slot) = self.slots.get_mut(&key) else { continue };
                 slot.ready = false;
                 if waiting && slot.call.is_none() {

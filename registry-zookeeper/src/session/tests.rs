@@ -224,10 +224,19 @@ async fn a_service_that_is_pruned_again_and_again_is_made_again() {
 }
 
 #[tokio::test]
-async fn an_entry_that_is_removed_before_it_is_watched_is_no_success() {
-    let fake = Fake(Arc::new(Mutex::new(State { snatched: true, ..State::default() })));
-    let done = session(&fake).await.put(&[put(1)], &Lineage::new(OwnerToken::random())).await;
-    assert!(matches!(done[..], [Err(WriteError::Failed { applied: Applied::Unknown, .. })]), "{done:?}");
+async fn an_entry_that_is_removed_or_replaced_before_it_is_watched_is_told() {
+    for (snatched, replaced) in [(true, false), (false, true)] {
+        let fake = Fake(Arc::new(Mutex::new(State { snatched, ..State::default() })));
+        if replaced {
+            fake.0.lock().unwrap().others.insert("/demo/10.0.0.5:2".into());
+        }
+        let session = session(&fake).await;
+        // A successor came after it: the register is not tried again over that one.
+        stand(&session, [2, 3]).await;
+        let told = tokio::time::timeout(Duration::from_secs(10), session.signal()).await.unwrap();
+        let Signal::Look(key) = told else { panic!("{told:?}") };
+        assert!(key.as_str() == "/demo/10.0.0.5:2" || snatched, "{key}");
+    }
 }
 
 async fn no_connection_is_left(fake: &Fake) {

@@ -6,11 +6,11 @@ mod router;
 mod tests;
 mod thread;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::{StreamExt, stream};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Semaphore;
 
 pub(crate) use self::link::{IN_FLIGHT, Link};
 use crate::config::Config;
@@ -27,11 +27,18 @@ pub(crate) struct Line {
     engine: Arc<dyn Engine>,
     config: Arc<Config>,
     threads: Arc<Semaphore>,
-    current: Mutex<Option<Arc<Link>>>,
-    /// The handle is closed: no connection is kept any more.
-    closed: AtomicBool,
+    kept: Mutex<Kept>,
+    /// Held while a connection is made, so that who needs one at the same time gets the same.
+    making: tokio::sync::Mutex<()>,
     /// Counts attempts, so that each begins with the next server (rule 3).
     turn: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Kept {
+    link: Option<Arc<Link>>,
+    /// The handle is closed.
+    closed: bool,
 }
 
 impl Line {
@@ -42,8 +49,8 @@ impl Line {
             engine,
             config: Arc::new(config),
             threads: Arc::new(Semaphore::new(THREADS)),
-            current: Mutex::default(),
-            closed: AtomicBool::new(false),
+            kept: Mutex::default(),
+            making: tokio::sync::Mutex::default(),
             turn,
         }
     }
@@ -54,58 +61,50 @@ impl Line {
 
     /// The present connection, or a new one.
     pub(crate) async fn link(&self) -> Result<Arc<Link>, Failure> {
-        let link = self.present().await?;
-        self.unless_closed(link)
-    }
-
-    async fn present(&self) -> Result<Arc<Link>, Failure> {
-        let mut current = self.current.lock().await;
-        if let Some(link) = current.as_ref().filter(|link| link.is_alive()) {
+        let _one_at_a_time = self.making.lock().await;
+        if let Some(link) = self.kept()?.link.as_ref().filter(|link| link.is_alive()) {
             return Ok(link.clone());
         }
-        *current = None;
-        Ok(current.insert(self.fresh_unless_closed().await?).clone())
+        self.keep(self.fresh().await?)
     }
 
     /// A connection whose session nothing was registered through yet, for that to be done.
     pub(crate) async fn claim(&self) -> Result<Arc<Link>, Failure> {
-        let link = self.unclaimed().await?;
-        self.unless_closed(link)
-    }
-
-    async fn unclaimed(&self) -> Result<Arc<Link>, Failure> {
-        let mut current = self.current.lock().await;
-        if let Some(link) = current.take() {
+        let _one_at_a_time = self.making.lock().await;
+        if let Some(link) = self.kept()?.link.as_ref() {
             if link.is_alive() && link.claim() {
-                return Ok(current.insert(link).clone());
+                return Ok(link.clone());
             }
             link.kill("another session takes its place");
         }
-        let link = self.fresh_unless_closed().await?;
+        let link = self.fresh().await?;
         link.claim();
-        Ok(current.insert(link).clone())
+        self.keep(link)
     }
 
-    async fn fresh_unless_closed(&self) -> Result<Arc<Link>, Failure> {
-        if self.closed.load(Ordering::SeqCst) { Err(closed()) } else { self.fresh().await }
+    /// What is kept, unless the handle is closed.
+    fn kept(&self) -> Result<MutexGuard<'_, Kept>, Failure> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.closed { Err(closed()) } else { Ok(kept) }
     }
 
-    /// The connection, unless `close` came while it was made and could not see it.
-    fn unless_closed(&self, link: Arc<Link>) -> Result<Arc<Link>, Failure> {
-        if self.closed.load(Ordering::SeqCst) {
-            link.kill("the handle is closed");
-            self.close();
-            return Err(closed());
+    /// Keeps the connection for the next one who needs it. One that was made while the handle was closed ends.
+    fn keep(&self, link: Arc<Link>) -> Result<Arc<Link>, Failure> {
+        match self.kept() {
+            Ok(mut kept) => kept.link = Some(link.clone()),
+            Err(failure) => {
+                link.kill("the handle is closed");
+                return Err(failure);
+            }
         }
         Ok(link)
     }
 
-    /// Keeps no connection from now on. Who makes one at this moment ends it.
+    /// Keeps no connection from now on.
     pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::SeqCst);
-        if let Ok(mut current) = self.current.try_lock()
-            && let Some(link) = current.take()
-        {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.closed = true;
+        if let Some(link) = kept.link.take() {
             link.kill("the handle is closed");
         }
     }

@@ -180,6 +180,20 @@ async fn when_the_last_instance_that_we_may_read_becomes_unreadable_the_view_is_
     assert_eq!(told.unwrap_err().kind(), ErrorKind::Denied);
 }
 
+#[tokio::test]
+async fn an_instance_that_we_may_not_read_is_read_again_when_the_list_changes() {
+    let fake = Fake(Arc::new(Mutex::new(State { instances: 2, denied: 1, ..State::default() })));
+    let mut view = view_of(&fake).await;
+    assert!(matches!(next(&mut view).await, ViewChange::Full(found) if found.len() == 2));
+    {
+        // Deleted and created anew by somebody else, under the same name.
+        let mut state = fake.0.lock().unwrap();
+        state.denied = 0;
+        state.events.as_ref().unwrap().send(Event::Changed("/demo".into())).unwrap();
+    }
+    assert!(matches!(next(&mut view).await, ViewChange::Upsert(found) if found.instance.is_ok()));
+}
+
 #[test]
 fn children_that_change_again_and_again_hold_no_others_up() {
     let names = |from: usize| (from..from + BURST).map(|number| format!("{number:05}"));
