@@ -65,8 +65,8 @@ cat .cache/logs/prepare.log
 deny=
 if [ "${CARGO_DENY:-}" != off ] && ! cargo deny --version >/dev/null 2>&1; then
     echo "installing cargo-deny $cargo_deny_version into .cache/tools"
-    # Unoptimised: it is built far sooner, and this workspace is small enough for it.
-    env -u CARGO_TARGET_DIR nice -n 19 cargo install --debug --locked --quiet "cargo-deny@$cargo_deny_version" --root "$tools" >.cache/logs/deny.log 2>&1 &
+    # Unoptimised, and without debug information: it is built far sooner, and this workspace is small enough for it.
+    env -u CARGO_TARGET_DIR CARGO_PROFILE_DEV_DEBUG=0 nice -n 19 cargo install --debug --locked --quiet "cargo-deny@$cargo_deny_version" --root "$tools" >.cache/logs/deny.log 2>&1 &
     deny=$!
     trap 'kill "$deny" 2>/dev/null || true' EXIT
 fi
@@ -79,9 +79,8 @@ cargo run --locked --quiet -p registry-examples --bin quickstart
 step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --all-features
 
-# As for publishing, but that nothing is sent: each crate is packed, and built from its packed files and those of the crates below it.
 step "packages"
-cargo package --locked --workspace --exclude integration-tests --exclude registry-examples --exclude my-adapter --exclude my-poll-adapter --exclude my-store --allow-dirty --quiet
+scripts/packages.sh
 
 step "licences, bans, sources and advisories"
 if [ "${CARGO_DENY:-}" = off ]; then
