@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# All tests of the workspace, built before, in jobs: three at a time, as most of them wait for a store. At first one of the three is what only computes, in the time
-# that the others leave. Every test runs, also after one has failed; what failed is shown at the end.
+# All tests of the workspace, built before, in jobs: three at a time, as most of them wait for a store. At first one of the three is what only computes, in
+# the time that the others leave. Every test runs, also after one has failed; what failed is shown at the end.
 #
 #   scripts/backends.sh all scripts/tests.sh
 set -euo pipefail
@@ -60,16 +60,27 @@ run_job() {
     esac
 }
 
-# start <job>: in the background. Its exit code is in a file when it has ended.
-declare -A began=()
+# start <job>: in the background, where Ctrl-C is not heard, in a process group of its own. Its exit code is in a file when it has ended.
+declare -A began=() groups=()
 start() {
     began[$1]=$SECONDS
+    set -m
     {
         local code=0
         run_job "$1" || code=$?
         echo "$code" >"$logs/tests-$1.code"
     } &
+    set +m
+    groups[$1]=$!
 }
+
+# What was begun ends with this script.
+interrupted() {
+    local job
+    for job in "${!began[@]}"; do kill -- "-${groups[$job]}" 2>/dev/null || true; done
+    die "interrupted"
+}
+trap interrupted INT TERM
 
 # finish: waits for a job to end. One line for each that passed since; all that it printed for one that failed, but the names of what passed.
 failed=()
