@@ -123,7 +123,7 @@ impl Container {
         self.signal("KILL").await
     }
 
-    /// Sends its first process a signal, such as `STOP` or `TERM`.
+    /// Sends its first process a signal, such as `TERM` or `KILL`.
     ///
     /// # Errors
     /// When it is not running.
@@ -147,19 +147,20 @@ impl Container {
         docker(["restart", "--time", "1", &self.name]).await.map(drop)
     }
 
-    /// Freezes all its processes; connections stay.
+    /// Freezes all its processes: connections stay, nothing is answered, clocks run on. When this returns, the last of their threads has stopped;
+    /// after SIGSTOP they run on for as long as the one that gets it is not scheduled.
     ///
     /// # Errors
     /// When it is not running, or is frozen already.
-    pub async fn pause(&self) -> Result<(), BenchError> {
+    pub async fn freeze(&self) -> Result<(), BenchError> {
         docker(["pause", &self.name]).await.map(drop)
     }
 
-    /// Ends [`pause`](Self::pause).
+    /// Ends [`freeze`](Self::freeze).
     ///
     /// # Errors
     /// When it is not frozen.
-    pub async fn unpause(&self) -> Result<(), BenchError> {
+    pub async fn thaw(&self) -> Result<(), BenchError> {
         docker(["unpause", &self.name]).await.map(drop)
     }
 

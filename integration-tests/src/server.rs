@@ -80,20 +80,20 @@ impl<K: Kind> Server<K> {
         self.wait_healthy().await
     }
 
-    /// SIGSTOP: connections stay, nothing is answered, the clock of its leases and sessions runs on.
+    /// Freezes it: connections stay, nothing is answered, the clock of its leases and sessions runs on.
     ///
     /// # Errors
     /// When it is not running.
     pub async fn freeze(&self) -> Result<(), BenchError> {
-        self.container.signal("STOP").await
+        self.container.freeze().await
     }
 
-    /// SIGCONT: ends [`freeze`](Self::freeze), and returns when it answers.
+    /// Ends [`freeze`](Self::freeze), and returns when it answers.
     ///
     /// # Errors
     /// When it is not running.
     pub async fn thaw(&self) -> Result<(), BenchError> {
-        self.container.signal("CONT").await?;
+        self.container.thaw().await?;
         self.wait_healthy().await
     }
 

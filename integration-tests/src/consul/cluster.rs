@@ -104,20 +104,20 @@ impl ConsulCluster {
         self.wait_whole().await
     }
 
-    /// SIGSTOP to a server: connections stay, nothing is answered.
+    /// Freezes a server: connections stay, nothing is answered.
     ///
     /// # Errors
     /// When it is not running.
     pub async fn freeze_server(&self, server: usize) -> Result<(), BenchError> {
-        self.servers[server].container.signal("STOP").await
+        self.servers[server].container.freeze().await
     }
 
-    /// SIGCONT: ends [`freeze_server`](Self::freeze_server), and returns when all are together again.
+    /// Ends [`freeze_server`](Self::freeze_server), and returns when all are together again.
     ///
     /// # Errors
     /// When they do not become so.
     pub async fn thaw_server(&self, server: usize) -> Result<(), BenchError> {
-        self.servers[server].container.signal("CONT").await?;
+        self.servers[server].container.thaw().await?;
         self.wait_whole().await
     }
 

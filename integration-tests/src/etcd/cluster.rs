@@ -100,20 +100,20 @@ impl EtcdCluster {
         self.wait_whole().await
     }
 
-    /// SIGSTOP: connections stay, nothing is answered.
+    /// Freezes one: connections stay, nothing is answered.
     ///
     /// # Errors
     /// When it is not running.
     pub async fn freeze(&self, member: usize) -> Result<(), BenchError> {
-        self.members[member].container.signal("STOP").await
+        self.members[member].container.freeze().await
     }
 
-    /// SIGCONT: ends [`freeze`](Self::freeze), and returns when all members are together again.
+    /// Ends [`freeze`](Self::freeze), and returns when all members are together again.
     ///
     /// # Errors
     /// When they do not become so.
     pub async fn thaw(&self, member: usize) -> Result<(), BenchError> {
-        self.members[member].container.signal("CONT").await?;
+        self.members[member].container.thaw().await?;
         self.wait_whole().await
     }
 

@@ -57,7 +57,7 @@ pub trait Ground: Sized + 'static {
     /// Ends [`kill`](Self::kill), with empty data.
     async fn wipe(&self) -> Result<(), Failure>;
 
-    /// SIGSTOP.
+    /// Connections stay, nothing is answered.
     async fn freeze(&self) -> Result<(), Failure>;
 
     /// Ends [`freeze`](Self::freeze).

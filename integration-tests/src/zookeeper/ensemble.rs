@@ -128,13 +128,13 @@ impl ZooKeeperEnsemble {
         self.wait_whole().await
     }
 
-    /// SIGSTOP to all.
+    /// Freezes all.
     ///
     /// # Errors
     /// When one is not running.
     pub async fn freeze_all(&self) -> Result<(), BenchError> {
         for member in &self.members {
-            member.container.signal("STOP").await?;
+            member.container.freeze().await?;
         }
         Ok(())
     }
@@ -145,7 +145,7 @@ impl ZooKeeperEnsemble {
     /// When they do not become so.
     pub async fn thaw_all(&self) -> Result<(), BenchError> {
         for member in &self.members {
-            member.container.signal("CONT").await?;
+            member.container.thaw().await?;
         }
         self.wait_whole().await
     }
@@ -199,20 +199,20 @@ impl ZooKeeperEnsemble {
         self.wait_whole().await
     }
 
-    /// SIGSTOP: connections stay, nothing is answered.
+    /// Freezes one: connections stay, nothing is answered.
     ///
     /// # Errors
     /// When it is not running.
     pub async fn freeze(&self, member: usize) -> Result<(), BenchError> {
-        self.members[member].container.signal("STOP").await
+        self.members[member].container.freeze().await
     }
 
-    /// SIGCONT: ends [`freeze`](Self::freeze), and returns when all members are together again.
+    /// Ends [`freeze`](Self::freeze), and returns when all members are together again.
     ///
     /// # Errors
     /// When they do not become so.
     pub async fn thaw(&self, member: usize) -> Result<(), BenchError> {
-        self.members[member].container.signal("CONT").await?;
+        self.members[member].container.thaw().await?;
         self.wait_whole().await
     }
 

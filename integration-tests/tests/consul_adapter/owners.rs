@@ -241,8 +241,10 @@ async fn without_a_check_an_entry_stands_until_it_is_withdrawn(bench: Bench) -> 
 async fn http_and_grpc_checks_are_what_the_agent_runs(bench: Bench) -> Outcome {
     let address = "127.0.0.1:1";
     let info = Info::builder(bench.service.as_str()).address(address).build()?;
-    let http = Check::Http { path: "/health".into(), timing: often() };
-    let grpc = Check::Grpc { service: "echo".into(), timing: often() };
+    // The agent does not run it before it was looked at: nobody listens there.
+    let timing = AgentCheck { interval: Duration::from_secs(3600), ..often() };
+    let http = Check::Http { path: "/health".into(), timing };
+    let grpc = Check::Grpc { service: "echo".into(), timing };
     for (check, kind) in [(http, "http"), (grpc, "grpc")] {
         let owner = bench.owner_with(bench.options().with_check(check).client()?).await;
         assert!(

@@ -11,7 +11,6 @@ use crate::{Outcome, tests};
 tests![Etcd:
     a_killed_server_refuses_connections_and_comes_back_with_its_data_at_its_address,
     a_frozen_server_keeps_connections_and_answers_nothing_until_it_thaws,
-    a_paused_container_answers_nothing_until_it_goes_on,
     a_wiped_server_is_empty_at_the_same_address,
     two_servers_know_nothing_of_each_other,
     a_server_is_removed_when_it_is_dropped,
@@ -48,16 +47,6 @@ async fn a_frozen_server_keeps_connections_and_answers_nothing_until_it_thaws() 
     assert!(server.container().is_running().await?);
     server.thaw().await?;
     assert_eq!(client.get("key", None).await?.kvs().len(), 1);
-    Ok(())
-}
-
-async fn a_paused_container_answers_nothing_until_it_goes_on() -> Outcome {
-    let server = EtcdServer::start().await?;
-    let mut client = client(&server).await?;
-    server.container().pause().await?;
-    never(Duration::from_millis(300), "a paused server answers", client.get("key", None)).await;
-    server.container().unpause().await?;
-    assert_eq!(client.get("key", None).await?.kvs().len(), 0);
     Ok(())
 }
 
