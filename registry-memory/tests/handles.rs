@@ -4,7 +4,8 @@
 mod tests {
     use std::time::Duration;
 
-    use registry_core::{Change, ErrorKind, RegistrationState};
+    use futures_util::future::join_all;
+    use registry_core::{Change, ErrorKind, HandleState, RegistrationState};
     use registry_memory::{
         Access, Handle, Info, Link, MemoryStore, Options, Registry, Resolver, ServiceName, Usage, Watch, connect,
     };
@@ -219,5 +220,32 @@ mod tests {
 
     fn runtime() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
+    }
+
+    /// A store that was away ends all sessions at one moment, a TTL after it is back, and tells each handle: who is still waiting for its next attempt then
+    /// goes on waiting (L5).
+    #[tokio::test(start_paused = true)]
+    async fn handles_whose_sessions_expire_together_after_an_outage_do_not_return_together() {
+        const HANDLES: usize = 300;
+        const WINDOW: Duration = Duration::from_millis(100);
+        let ttl = Duration::from_secs(1);
+        let store = MemoryStore::new();
+        let opened = join_all((0..HANDLES).map(|_| connect(Options::new(store.clone()).with_ttl(ttl)))).await;
+        store.stop();
+        sleep(Duration::from_secs(20)).await;
+        store.start();
+        let began = Instant::now();
+        let returns = join_all(opened.iter().map(async |handle| {
+            let mut status = handle.as_ref().unwrap().status();
+            let connected = status.wait_for(|status| status.state == HandleState::Connected);
+            timeout(Duration::from_secs(10), connected).await.expect("connected again").unwrap();
+            began.elapsed()
+        }))
+        .await;
+        let within = |from: Duration| returns.iter().filter(|at| (from..from + WINDOW).contains(at)).count();
+        let crowd = returns.iter().map(|at| within(*at)).max().unwrap();
+        // Pauses that are uniform up to 2 s bring back a tenth in the first 100 ms, and fewer in each later one.
+        assert!(crowd <= HANDLES / 5, "{crowd} of {HANDLES} within {WINDOW:?}");
+        assert!(returns.iter().any(|at| *at > ttl + WINDOW), "all were back before the sessions expired");
     }
 }

@@ -118,7 +118,11 @@ impl Actor {
             return;
         }
         match signal {
-            Signal::Lost => self.lose_session(epoch),
+            Signal::Lost => {
+                // A store tells all whose sessions expired at one moment. Who asks whether it is back comes when that was due: apart from the others (L5).
+                let due = self.link.up().filter(|up| up.failing && !up.renewing).map(|up| up.renew_at);
+                self.lose_session_until(epoch, due);
+            }
             Signal::Look(key) => {
                 if let Some(up) = self.link.up_mut() {
                     up.listen();
@@ -130,6 +134,11 @@ impl Actor {
 
     /// The session is gone for good: another is opened, and everything is written again through it (L3).
     pub(super) fn lose_session(&mut self, epoch: Epoch) {
+        self.lose_session_until(epoch, None);
+    }
+
+    /// The same; the next is opened then, or after a pause.
+    fn lose_session_until(&mut self, epoch: Epoch, due: Option<Instant>) {
         if !self.link.is_at(epoch) {
             return;
         }
@@ -138,8 +147,9 @@ impl Actor {
         if self.link.up().is_some_and(|up| up.opened.elapsed() >= self.options.backoff_cap) {
             self.backoff.reset();
         }
-        let pause = self.backoff.failed();
-        self.link = Link::Down { retry_at: Instant::now() + pause };
+        let now = Instant::now();
+        let pause = due.map_or_else(|| self.backoff.failed(), |due| due.saturating_duration_since(now));
+        self.link = Link::Down { retry_at: now + pause };
         self.beats_due.clear();
         if let Some(closing) = &mut self.closing {
             // What was being ended is gone: whatever is left is withdrawn through another session.
