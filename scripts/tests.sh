@@ -9,9 +9,8 @@ cd "$root"
 
 # In virtual time or none: however slow the machine is, they say the same.
 computing=(proof mutants)
-# Which job begins when another one ends, the long ones first. A suite next to its store's other tests, or three suites at once, would leave their cases less
-# time than these need on two cores.
-jobs=(common suite-consul suite-zookeeper suite-etcd consul zookeeper etcd rolling_restart)
+# Which job begins when another one ends. The suites do most of the work: they are apart, from each other and from their store's other tests.
+jobs=(common suite-consul suite-zookeeper etcd consul suite-etcd zookeeper rolling_restart)
 at_once=3
 mkdir -p "$logs"
 rm -f "$logs"/tests-*.log "$logs"/tests-*.code
@@ -63,24 +62,24 @@ run_job() {
 # start <job>: in the background, where Ctrl-C is not heard, in a process group of its own. Its exit code is in a file when it has ended.
 declare -A began=() groups=()
 start() {
-    began[$1]=$SECONDS
     set -m
     {
         local code=0
         run_job "$1" || code=$?
         echo "$code" >"$logs/tests-$1.code"
-    } &
+    } </dev/null &
     set +m
     groups[$1]=$!
+    began[$1]=$SECONDS
 }
 
-# What was begun ends with this script.
-interrupted() {
+# What was begun ends with this script, however that ends.
+end_jobs() {
     local job
     for job in "${!began[@]}"; do kill -- "-${groups[$job]}" 2>/dev/null || true; done
-    die "interrupted"
 }
-trap interrupted INT TERM
+trap end_jobs EXIT
+trap 'die "interrupted"' INT TERM HUP
 
 # finish: waits for a job to end. One line for each that passed since; all that it printed for one that failed, but the names of what passed.
 failed=()

@@ -13,6 +13,8 @@ use crate::environment::Backend;
 pub(crate) const STARTS: Duration = Duration::from_secs(60);
 /// How often a server that starts is asked.
 const ASK: Duration = Duration::from_millis(20);
+/// How often it is looked whether it has ended instead, which costs more.
+const LOOK: Duration = Duration::from_secs(1);
 /// How many ports are tried.
 const TRIES: u32 = 5;
 
@@ -127,7 +129,13 @@ pub(crate) async fn become_healthy<F: Future<Output = bool> + Send>(
     healthy: impl Fn() -> F + Send,
 ) -> Result<(), BenchError> {
     let began = Instant::now();
+    let mut looked = began;
     while !healthy().await {
+        tokio::time::sleep(ASK).await;
+        if looked.elapsed() < LOOK {
+            continue;
+        }
+        looked = Instant::now();
         let late = began.elapsed() > STARTS;
         for container in containers {
             if late || !container.is_running().await? {
@@ -136,7 +144,6 @@ pub(crate) async fn become_healthy<F: Future<Output = bool> + Send>(
                 return Err(BenchError::new(format!("{name} in {container} does not become healthy: {log}")));
             }
         }
-        tokio::time::sleep(ASK).await;
     }
     Ok(())
 }

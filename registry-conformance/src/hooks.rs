@@ -182,7 +182,7 @@ pub trait Hooks: Send + Sync {
         missing(Hook::Overtake)
     }
 
-    /// Freezes the store (SIGSTOP): connections stay, nothing is answered, its clock for TTLs may run on.
+    /// Freezes the store, as SIGSTOP or `docker pause` do: connections stay, nothing is answered, its clock for TTLs may run on.
     async fn freeze(&self) -> Result<(), HookError> {
         missing(Hook::Freeze)
     }

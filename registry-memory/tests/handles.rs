@@ -4,7 +4,7 @@
 mod tests {
     use std::time::Duration;
 
-    use futures_util::future::join_all;
+    use futures_util::future::{join, join_all};
     use registry_core::{Change, ErrorKind, HandleState, RegistrationState};
     use registry_memory::{
         Access, Handle, Info, Link, MemoryStore, Options, Registry, Resolver, ServiceName, Usage, Watch, connect,
@@ -230,18 +230,28 @@ mod tests {
         const WINDOW: Duration = Duration::from_millis(100);
         let ttl = Duration::from_secs(1);
         let store = MemoryStore::new();
-        let opened = join_all((0..HANDLES).map(|_| connect(Options::new(store.clone()).with_ttl(ttl)))).await;
+        let mut opened = Vec::new();
+        for _ in 0..HANDLES {
+            opened.push(connect(Options::new(store.clone()).with_ttl(ttl)).await.unwrap());
+        }
         store.stop();
         sleep(Duration::from_secs(20)).await;
         store.start();
         let began = Instant::now();
-        let returns = join_all(opened.iter().map(async |handle| {
-            let mut status = handle.as_ref().unwrap().status();
+        let returning = join_all(opened.iter().map(async |handle| {
+            let mut status = handle.status();
             let connected = status.wait_for(|status| status.state == HandleState::Connected);
             timeout(Duration::from_secs(10), connected).await.expect("connected again").unwrap();
             began.elapsed()
-        }))
-        .await;
+        }));
+        let waiting = async {
+            sleep(ttl + WINDOW / 2).await;
+            let statuses = opened.iter().map(|handle| handle.status().borrow().clone());
+            let away = statuses.filter(|status| status.state == HandleState::Unreachable);
+            away.map(|status| status.attempts).min()
+        };
+        let (returns, fewest) = join(returning, waiting).await;
+        assert!(fewest.is_some_and(|attempts| attempts > 5), "{fewest:?} attempts in 20 s");
         let within = |from: Duration| returns.iter().filter(|at| (from..from + WINDOW).contains(at)).count();
         let crowd = returns.iter().map(|at| within(*at)).max().unwrap();
         // Pauses that are uniform up to 2 s bring back a tenth in the first 100 ms, and fewer in each later one.

@@ -119,8 +119,12 @@ impl Actor {
         }
         match signal {
             Signal::Lost => {
-                // A store tells all whose sessions expired at one moment. Who asks whether it is back comes when that was due: apart from the others (L5).
-                let due = self.link.up().filter(|up| up.failing && !up.renewing).map(|up| up.renew_at);
+                // A store tells all whose sessions expired at one moment. Who asks whether it is back goes on as it would have: apart from the others (L5).
+                let due = match self.link.up() {
+                    Some(up) if up.failing && up.renewing => Some(Instant::now() + self.backoff.failed()),
+                    Some(up) if up.failing => Some(up.renew_at),
+                    _ => None,
+                };
                 self.lose_session_until(epoch, due);
             }
             Signal::Look(key) => {
@@ -143,12 +147,8 @@ impl Actor {
             return;
         }
         metrics::session_lost();
-        // Sessions that are lost at once again and again must not be opened at full speed.
-        if self.link.up().is_some_and(|up| up.opened.elapsed() >= self.options.backoff_cap) {
-            self.backoff.reset();
-        }
         let now = Instant::now();
-        let pause = due.map_or_else(|| self.backoff.failed(), |due| due.saturating_duration_since(now));
+        let pause = due.map_or_else(|| self.pause_after_loss(), |due| due.saturating_duration_since(now));
         self.link = Link::Down { retry_at: now + pause };
         self.beats_due.clear();
         if let Some(closing) = &mut self.closing {
@@ -175,6 +175,14 @@ impl Actor {
         }
         self.unreachable(&StoreError::unreachable("the store ended the session"), pause);
         self.touch_all();
+    }
+
+    /// Sessions that are lost at once again and again must not be opened at full speed.
+    fn pause_after_loss(&mut self) -> std::time::Duration {
+        if self.link.up().is_some_and(|up| up.opened.elapsed() >= self.options.backoff_cap) {
+            self.backoff.reset();
+        }
+        self.backoff.failed()
     }
 
     pub(super) fn put(&mut self, epoch: Epoch, results: Vec<PutDone>) {
