@@ -141,7 +141,7 @@ impl Actor {
         self.lose_session_until(epoch, None);
     }
 
-    /// The same; the next is opened then, or after a pause.
+    /// The same; the next session is opened when it is `due`, or after a pause.
     fn lose_session_until(&mut self, epoch: Epoch, due: Option<Instant>) {
         if !self.link.is_at(epoch) {
             return;
