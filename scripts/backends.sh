@@ -138,6 +138,8 @@ up() {
     bash "$here/certificates.sh" "$secured"
     choose_ports
     export_tokens
+    STORE_SECURITY_OPT=$(security_opt)
+    export STORE_SECURITY_OPT
     shown up in_compose up -d
     wait_healthy
     shown users-etcd-tls set_up_users etcd-tls
@@ -181,6 +183,7 @@ REGISTRY_TEST_CONSUL_TLS=https://127.0.0.1:${CONSUL_TLS_PORT:-8501}
 REGISTRY_TEST_CONSUL_AUTH=https://127.0.0.1:${CONSUL_AUTH_PORT:-8502}
 REGISTRY_TEST_CONSUL_IMAGE=$(image_of consul)
 REGISTRY_TEST_SECURED=$secured
+REGISTRY_TEST_SECURITY_OPT=$(security_opt)
 LINES
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 
 use crate::bench::{self, BenchError};
+use crate::environment;
 
 /// What a call may take. Pulling is not among them: `scripts/backends.sh` does that.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -194,7 +195,8 @@ impl Container {
     ) -> Result<(), BenchError> {
         let head = ["--pull", "never", "--label", "registry-test", "--name", &self.name];
         let head = command.iter().copied().chain(head).map(str::to_owned);
-        docker(head.chain(arguments.into_iter().map(Into::into))).await.map(drop)
+        let security = environment::security_opt().into_iter().flat_map(|option| ["--security-opt".to_owned(), option]);
+        docker(head.chain(security).chain(arguments.into_iter().map(Into::into))).await.map(drop)
     }
 }
 

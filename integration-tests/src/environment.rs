@@ -9,6 +9,7 @@
 //! | `REGISTRY_TEST_ETCD_TLS`, `REGISTRY_TEST_ETCD_AUTH` | URLs of an etcd with users and TLS, and of one with mutual TLS |
 //! | `REGISTRY_TEST_CONSUL_TLS`, `REGISTRY_TEST_CONSUL_AUTH` | URLs of a Consul agent with tokens and TLS, and of one with mutual TLS |
 //! | `REGISTRY_TEST_SECURED` | the folder with their certificates, passwords and tokens, see `scripts/certificates.sh` |
+//! | `REGISTRY_TEST_SECURITY_OPT` | what those servers are started with as `--security-opt`, if anything |
 //! | `REGISTRY_TEST_REQUIRE` | stores that must be there, as `etcd,consul`: without them tests fail instead of showing as ignored |
 
 use std::env;
@@ -104,6 +105,12 @@ pub fn secured_consul() -> Result<(String, String), String> {
 pub fn secured_file(name: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(variable("REGISTRY_TEST_SECURED")?).join(name);
     if path.is_file() { Ok(path) } else { Err(format!("{} is missing: run scripts/certificates.sh", path.display())) }
+}
+
+/// What `docker run` is given as `--security-opt`, if anything: a filter of system calls under which a store does not wait for the disk. Servers work
+/// without it, but answer late where the disk is busy.
+pub(crate) fn security_opt() -> Option<String> {
+    variable("REGISTRY_TEST_SECURITY_OPT").ok()
 }
 
 fn variable(name: &str) -> Result<String, String> {

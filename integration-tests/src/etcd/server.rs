@@ -51,7 +51,7 @@ impl Kind for Etcd {
 /// What `docker run` is given to start a node that is published on this port; `who` it is are options of etcd.
 pub(super) fn run_arguments(image: &str, port: u16, who: &[String]) -> Vec<String> {
     let publish = format!("127.0.0.1:{port}:2379");
-    // Syncing to disk costs time and nothing here survives the machine anyway; SIGKILL loses no written data. Passwords are hashed often.
+    // Passwords are hashed often.
     let arguments = [
         "--publish",
         &publish,
@@ -63,7 +63,6 @@ pub(super) fn run_arguments(image: &str, port: u16, who: &[String]) -> Vec<Strin
         "--listen-client-urls=http://0.0.0.0:2379",
         "--advertise-client-urls=http://127.0.0.1:2379",
         "--log-level=warn",
-        "--unsafe-no-fsync",
         "--bcrypt-cost=4",
     ];
     arguments.into_iter().map(str::to_owned).chain(who.iter().cloned()).collect()

@@ -55,9 +55,8 @@ impl ZooKeeperServer {
 
 /// What `docker run` is given to start a node that is published on this port of the loopback.
 pub(super) fn run_arguments(image: &str, port: u16, more: &[(&str, &str)]) -> Vec<String> {
-    // Syncing to disk costs time and nothing here survives the machine anyway; SIGKILL loses no written data.
     let flags = format!(
-        "-Xmx192m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dzookeeper.forceSync=no \
+        "-Xmx192m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
          -Dzookeeper.DigestAuthenticationProvider.superDigest={}",
         door::SUPER_DIGEST
     );
