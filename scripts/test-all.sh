@@ -48,14 +48,8 @@ prepared=$!
 step "format"
 cargo fmt --all --check
 
-step "clippy: default, no and all features"
-cargo clippy --locked --workspace --all-targets -- -D warnings
-# A crate on its own, so that what another member of the workspace asks for does not switch its features on.
-cargo clippy --locked -p registry-connect --no-default-features --all-targets -- -D warnings
-cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
-
-# Doc tests, the README's program and the tidy checks (integration-tests/tests/tidy.rs) are among these.
-step "tests"
+# The tidy checks (integration-tests/tests/tidy.rs) are among the tests; lints, documentation and packages are checked beside them (scripts/checks.sh).
+step "tests and checks"
 cargo test --locked --workspace --all-features --no-run --quiet
 failed=
 wait "$prepared" || failed=1
@@ -75,12 +69,6 @@ REGISTRY_TEST_REQUIRE=etcd,zookeeper,consul scripts/backends.sh all scripts/test
 
 step "the README's first command"
 cargo run --locked --quiet -p registry-examples --bin quickstart
-
-step "documentation"
-RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --all-features
-
-step "packages"
-scripts/packages.sh
 
 step "licences, bans, sources and advisories"
 if [ "${CARGO_DENY:-}" = off ]; then
