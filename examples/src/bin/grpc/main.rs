@@ -22,13 +22,17 @@ use tonic_health::pb::health_client::HealthClient;
 
 const SERVICE: &str = "grpc";
 
-/// Short, because every client of this program hears of changes at once. Servers in production keep the default of 7 s.
-const DRAIN: Duration = Duration::from_secs(1);
+/// Short, because every client of this program hears of changes at once, or half a second later on ZooKeeper. Servers in production keep the default of 7 s.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Between two calls: a steady load that leaves the machine to others, too.
+const PAUSE: Duration = Duration::from_millis(1);
 
 type Failure = Box<dyn Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::WARN).init();
     let url = std::env::args().nth(1).unwrap_or_else(|| "memory://grpc".to_owned());
     let registry = connect(&url).await?;
     let channel = Channel::new(registry.watch(&ServiceName::new(SERVICE)?)?);
@@ -39,7 +43,7 @@ async fn main() -> Result<(), Failure> {
 
     println!("-- one is told to stop, under load");
     second.stopper.stop();
-    println!("   {} calls", call_for(&channel, DRAIN * 2).await?);
+    println!("   {} calls", call_for(&channel, DRAIN + Duration::from_secs(1)).await?);
     second.serving.await??;
     println!("   the channel goes to {:?}", channel.addresses());
 
@@ -86,6 +90,7 @@ async fn call_for(channel: &Channel, time: Duration) -> Result<u32, Failure> {
     while began.elapsed() < time {
         client.check(HealthCheckRequest::default()).await?;
         calls += 1;
+        tokio::time::sleep(PAUSE).await;
     }
     Ok(calls)
 }

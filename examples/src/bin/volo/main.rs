@@ -24,13 +24,17 @@ use volo_http::server::route::{Router, get};
 /// The name in the registry, and the host of the URLs that the client calls.
 const SERVICE: &str = "volo";
 
-/// Short, because every client of this program hears of changes at once. Servers in production keep the default of 7 s.
-const DRAIN: Duration = Duration::from_secs(1);
+/// Short, because every client of this program hears of changes at once, or half a second later on ZooKeeper. Servers in production keep the default of 7 s.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Between two calls: a steady load that leaves the machine to others, too.
+const PAUSE: Duration = Duration::from_millis(1);
 
 type Failure = Box<dyn Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::WARN).init();
     let url = std::env::args().nth(1).unwrap_or_else(|| "memory://volo".to_owned());
     let registry = connect(&url).await?;
     let watch = registry.watch(&ServiceName::new(SERVICE)?)?;
@@ -47,7 +51,7 @@ async fn main() -> Result<(), Failure> {
 
     println!("-- blue is told to stop, under load");
     blue.stopper.stop();
-    println!("   {:?}", call_for(&client, DRAIN * 2).await?);
+    println!("   {:?}", call_for(&client, DRAIN + Duration::from_secs(1)).await?);
     blue.serving.await??;
 
     println!("-- red alone is left");
@@ -93,6 +97,7 @@ async fn call_for(client: &Client, time: Duration) -> Result<BTreeMap<String, u3
     while began.elapsed() < time {
         let answer = client.get(format!("http://{SERVICE}/")).send().await?;
         *answers.entry(answer.into_string().await?).or_default() += 1;
+        tokio::time::sleep(PAUSE).await;
     }
     Ok(answers)
 }

@@ -22,13 +22,17 @@ use tokio::task::JoinHandle;
 
 const SERVICE: &str = "web";
 
-/// Short, because every client of this program hears of changes at once. Servers in production keep the default of 7 s.
-const DRAIN: Duration = Duration::from_secs(1);
+/// Short, because every client of this program hears of changes at once, or half a second later on ZooKeeper. Servers in production keep the default of 7 s.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Between two calls: a steady load that leaves the machine to others, too.
+const PAUSE: Duration = Duration::from_millis(1);
 
 type Failure = Box<dyn Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::WARN).init();
     let url = std::env::args().nth(1).unwrap_or_else(|| "memory://web".to_owned());
     let registry = connect(&url).await?;
     let watch = registry.watch(&ServiceName::new(SERVICE)?)?;
@@ -41,7 +45,7 @@ async fn main() -> Result<(), Failure> {
 
     println!("-- blue is told to stop, and is called until it is out of the watch");
     blue.stopper.stop();
-    println!("   {:?}", call_for(&watch, DRAIN * 2).await?);
+    println!("   {:?}", call_for(&watch, DRAIN + Duration::from_secs(1)).await?);
     blue.serving.await??;
 
     println!("-- red alone is left");
@@ -97,9 +101,11 @@ async fn call_for(watch: &Watch, time: Duration) -> Result<BTreeMap<String, u32>
     let (began, mut answers) = (Instant::now(), BTreeMap::new());
     while began.elapsed() < time {
         let address = watch.latest().pick()?.address().clone();
-        let answer = client.get(format!("http://{address}/").parse()?).await?;
+        let answer = client.get(format!("http://{address}/").parse()?).await;
+        let answer = answer.map_err(|error| format!("{address}: {error:?}; listed: {:?}", watch.latest()))?;
         let name = answer.into_body().collect().await?.to_bytes();
         *answers.entry(String::from_utf8_lossy(&name).into_owned()).or_default() += 1;
+        tokio::time::sleep(PAUSE).await;
     }
     Ok(answers)
 }

@@ -1,8 +1,8 @@
 //! The main job of a registry, from the first register to the last removal, with real TCP servers on this machine.
 //!
 //! ```text
-//! cargo run -p registry-examples --bin quickstart            # a registry in this process
-//! cargo run -p registry-examples --bin quickstart -- URL     # any other that is compiled in
+//! cargo run -p quickstart            # a registry in this process
+//! cargo run -p quickstart -- URL     # any other that is compiled in
 //! ```
 //!
 //! Three servers register with weights and tags. A client watches them and calls them in proportion to their weights; one changes its weight, one
