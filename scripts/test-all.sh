@@ -36,10 +36,12 @@ for component in rustfmt clippy; do
         rustup component add "$component"
     fi
 done
+cargo --version
+cargo fetch --locked --quiet &
+fetched=$!
 scripts/protoc.sh
 scripts/openssl.sh
-cargo --version
-cargo fetch --locked
+wait "$fetched"
 # The engine and the images, while the code is checked and built.
 mkdir -p .cache/logs
 scripts/backends.sh prepare >.cache/logs/prepare.log 2>&1 &
@@ -48,8 +50,14 @@ prepared=$!
 step "format"
 cargo fmt --all --check
 
-# The tidy checks (integration-tests/tests/tidy.rs) are among the tests; lints, documentation and packages are checked beside them (scripts/checks.sh).
-step "tests and checks"
+step "clippy: default, no and all features"
+cargo clippy --locked --workspace --all-targets -- -D warnings
+# A crate on its own, so that what another member of the workspace asks for does not switch its features on.
+cargo clippy --locked -p registry-connect --no-default-features --all-targets -- -D warnings
+cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
+
+# Doc tests and the tidy checks (integration-tests/tests/tidy.rs) are among these, documentation and packages are checked beside the last of them.
+step "tests, documentation, packages"
 cargo test --locked --workspace --all-features --no-run --quiet
 failed=
 wait "$prepared" || failed=1
@@ -68,7 +76,7 @@ fi
 REGISTRY_TEST_REQUIRE=etcd,zookeeper,consul scripts/backends.sh all scripts/tests.sh
 
 step "the README's first command"
-cargo run --locked --quiet -p registry-examples --bin quickstart
+cargo run --locked --quiet -p quickstart
 
 step "licences, bans, sources and advisories"
 if [ "${CARGO_DENY:-}" = off ]; then

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# All tests of the workspace, built before, in jobs: three at a time, as most of them wait for a store. Beside them, in the time that they leave, what only
-# computes: some tests, and scripts/checks.sh. Everything runs, also after something has failed; what failed is shown at the end.
+# All tests of the workspace, built before, in jobs: three at a time, as most of them wait for a store, and beside them what only computes, in the time that
+# they leave; at last scripts/checks.sh. Everything runs, also after something has failed; what failed is shown at the end.
 #
 #   scripts/backends.sh all scripts/tests.sh
 set -euo pipefail
@@ -9,13 +9,13 @@ cd "$root"
 
 # In virtual time or none: however slow the machine is, they say the same.
 computing=(proof mutants)
-# What runs beside the jobs.
+# What runs beside the jobs, in the time that they leave.
 beside=(computing checks)
 # Which job begins when another one ends. The suites do most of the work: as a rule two of them run together, and none beside its store's other tests.
 jobs=(common suite-consul suite-zookeeper etcd consul suite-etcd zookeeper rolling_restart)
 at_once=3
 mkdir -p "$logs"
-rm -f "$logs"/tests-*
+rm -f "$logs"/tests-*.log "$logs"/tests-*.code
 
 # job_of <test target>: a store's suite, what else is about that store by its name, or what is named above; `common` for the rest.
 job_of() {
@@ -41,19 +41,27 @@ done
 
 is_beside() { [[ " ${beside[*]} " == *" $1 "* ]]; }
 
-# run_job <job>
+# run <job> <arguments of cargo test…>: adds what they print to the job's log.
+run() {
+    local job=$1
+    shift
+    cargo test --locked --workspace --all-features --no-fail-fast "$@" >>"$logs/tests-$job.log" 2>&1
+}
+
+# shellcheck disable=SC2086 # lists of arguments
 run_job() {
     ! is_beside "$1" || renice -n 19 -p "$BASHPID" >/dev/null
     case $1 in
-    checks)
-        scripts/checks.sh
-        return
+    checks) scripts/checks.sh >"$logs/tests-checks.log" 2>&1 ;;
+    computing)
+        local code=0
+        run computing ${targets[computing]} || code=$?
+        run computing --doc || code=$?
+        return "$code"
         ;;
-    suite-*) export REGISTRY_CONFORMANCE_REPORT=$logs/conformance-${1#suite-}.json ;;
+    suite-*) REGISTRY_CONFORMANCE_REPORT=$logs/conformance-${1#suite-}.json run "$1" ${targets[$1]} ;;
+    *) run "$1" ${targets[$1]} ;;
     esac
-    # shellcheck disable=SC2086 # a list of arguments
-    TURN=$logs/tests-$1.turn cargo test --locked --workspace --all-features --no-fail-fast \
-        --config "target.'cfg(all())'.runner = ['$root/scripts/lib/turn.sh']" ${targets[$1]}
 }
 
 # start <job>: in the background, where Ctrl-C is not heard, in a process group of its own. Its exit code is in a file when it has ended.
@@ -64,33 +72,22 @@ start() {
         local code=0
         run_job "$1" || code=$?
         echo "$code" >"$logs/tests-$1.code"
-    } </dev/null >"$logs/tests-$1.log" 2>&1 &
+    } </dev/null &
     set +m
     groups[$1]=$!
-}
-
-# has_ended <job>: whether it wrote its exit code, or was killed and could not.
-has_ended() { [ -s "$logs/tests-$1.code" ] || ! kill -0 "${groups[$1]}" 2>/dev/null; }
-
-# ready <job>: starts it, and returns when its tests wait for their turn. While cargo looks whether they are built, it lets no other cargo do anything, and it
-# would wait in turn for all that scripts/checks.sh builds.
-ready() {
-    start "$1"
-    until [ -e "$logs/tests-$1.turn.waits" ] || has_ended "$1"; do sleep 0.1; done
-}
-
-turn_of() {
     began[$1]=$SECONDS
-    touch "$logs/tests-$1.turn"
 }
 
 # What was begun ends with this script, however that ends.
 end_jobs() {
     local job
-    for job in "${!groups[@]}"; do kill -- "-${groups[$job]}" 2>/dev/null || true; done
+    for job in "${!began[@]}"; do kill -- "-${groups[$job]}" 2>/dev/null || true; done
 }
 trap end_jobs EXIT
 trap 'die "interrupted"' INT TERM HUP
+
+# has_ended <job>: whether it wrote its exit code, or was killed and could not.
+has_ended() { [ -s "$logs/tests-$1.code" ] || ! kill -0 "${groups[$1]}" 2>/dev/null; }
 
 # finish: waits for a job to end. One line for each that has; all that it printed for one that failed, but the names of what passed.
 failed=()
@@ -108,30 +105,26 @@ finish() {
                 failed+=("$job")
                 grep -v '^test .* ok$' "$logs/tests-$job.log" || true
             fi
-            unset "began[$job]" "groups[$job]"
+            unset "began[$job]"
         done
     done
 }
 
-# How many have had their turn and not ended, but for those beside.
+# How many run, but for those beside.
 running() {
     local job count=0
     for job in "${!began[@]}"; do is_beside "$job" || count=$((count + 1)); done
     echo "$count"
 }
 
-# The first begin when they are ready, the others when one of them has ended and all are ready.
-for job in computing "${jobs[@]}"; do
-    ready "$job"
-    if is_beside "$job" || [ "$(running)" -lt "$at_once" ]; then turn_of "$job"; fi
-done
-start checks
-turn_of checks
+start computing
 for job in "${jobs[@]}"; do
-    [ ! -e "$logs/tests-$job.turn" ] || continue
     while [ "$(running)" -ge "$at_once" ]; do finish; done
-    turn_of "$job"
+    start "$job"
 done
+# Cargo does one thing at a time in a folder: first it has to find that the tests of the last job are built.
+until grep -qs '^ *Running' "$logs/tests-$job.log" || has_ended "$job"; do sleep 0.2; done
+start checks
 while [ ${#began[@]} -gt 0 ]; do finish; done
 
 # Once more and in short, at the end, where it is found.
