@@ -209,9 +209,9 @@ async fn l5_owners_that_lost_the_store_together_spread_their_reconnects(ctx: &Co
     Ok(())
 }
 
-/// Kills the store for a while; how long after it is back each of these handles is connected again, without those that are not within the time of
+/// Kills the store for a while; how long after it is back each of these owners is connected again, without those that are not within the time of
 /// recovery.
-async fn returns(ctx: &Context, owners: &[Handle<'_>]) -> Result<Vec<Duration>, Failure> {
+async fn returns(ctx: &Context, owners: &[Owner]) -> Result<Vec<Duration>, Failure> {
     ctx.hooks()?.kill().await?;
     ctx.pause(ctx.timing().operation() * 2).await;
     ctx.hooks()?.restart().await?;
