@@ -28,6 +28,7 @@ here=$(dirname "${BASH_SOURCE[0]}")
 . "$here/lib/engine.sh"
 . "$here/lib/compose.sh"
 . "$here/lib/images.sh"
+. "$here/lib/no-sync.sh"
 . "$here/lib/secured.sh"
 . "$here/images/rootfs.sh"
 . "$here/images/etcd.sh"
@@ -129,6 +130,7 @@ prepare() {
     engine
     compose
     images
+    no_sync_try "$(image_of zookeeper)"
     unlock
 }
 
@@ -138,8 +140,6 @@ up() {
     bash "$here/certificates.sh" "$secured"
     choose_ports
     export_tokens
-    STORE_SECURITY_OPT=$(security_opt)
-    export STORE_SECURITY_OPT
     shown up in_compose up -d
     wait_healthy
     shown users-etcd-tls set_up_users etcd-tls
@@ -183,7 +183,7 @@ REGISTRY_TEST_CONSUL_TLS=https://127.0.0.1:${CONSUL_TLS_PORT:-8501}
 REGISTRY_TEST_CONSUL_AUTH=https://127.0.0.1:${CONSUL_AUTH_PORT:-8502}
 REGISTRY_TEST_CONSUL_IMAGE=$(image_of consul)
 REGISTRY_TEST_SECURED=$secured
-REGISTRY_TEST_SECURITY_OPT=$(security_opt)
+REGISTRY_TEST_SECURITY_OPT=$([ ! -e "$no_sync_taken" ] || echo "seccomp=$no_sync")
 LINES
 }
 

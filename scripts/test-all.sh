@@ -39,6 +39,7 @@ done
 cargo --version
 cargo fetch --locked --quiet &
 fetched=$!
+trap 'kill "$fetched" 2>/dev/null || true' EXIT
 scripts/protoc.sh
 scripts/openssl.sh
 wait "$fetched"
@@ -56,7 +57,7 @@ cargo clippy --locked --workspace --all-targets -- -D warnings
 cargo clippy --locked -p registry-connect --no-default-features --all-targets -- -D warnings
 cargo clippy --locked --workspace --all-targets --all-features -- -D warnings
 
-# Doc tests and the tidy checks (integration-tests/tests/tidy.rs) are among these, documentation and packages are checked beside the last of them.
+# Doc tests and the tidy checks (integration-tests/tests/tidy.rs) are among these; documentation and packages are checked beside the last of them.
 step "tests, documentation, packages"
 cargo test --locked --workspace --all-features --no-run --quiet
 failed=

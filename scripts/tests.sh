@@ -30,8 +30,9 @@ job_of() {
     case " ${jobs[*]} " in *" $1 "*) echo "$1" ;; *) echo common ;; esac
 }
 
-# Cargo takes the names of test targets, but cannot leave one out.
-declare -A targets=([common]=" --lib --bins --examples")
+# Cargo takes the names of targets, but cannot leave one out. Programs with unit tests of their own are named one by one: `--bins` would build those without,
+# too (integration-tests/tests/tidy.rs sees that none is forgotten).
+declare -A targets=([common]=" --lib --bin=registry-check")
 for file in */tests/*.rs */tests/*/main.rs examples/*/tests/*.rs; do
     name=$(basename "$file" .rs)
     [ "$name" != main ] || name=$(basename "$(dirname "$file")")
@@ -45,7 +46,7 @@ is_beside() { [[ " ${beside[*]} " == *" $1 "* ]]; }
 run() {
     local job=$1
     shift
-    cargo test --locked --workspace --all-features --no-fail-fast "$@" >>"$logs/tests-$job.log" 2>&1
+    CARGO_TERM_COLOR=never cargo test --locked --workspace --all-features --no-fail-fast "$@" >>"$logs/tests-$job.log" 2>&1
 }
 
 # shellcheck disable=SC2086 # lists of arguments
@@ -122,14 +123,17 @@ for job in "${jobs[@]}"; do
     while [ "$(running)" -ge "$at_once" ]; do finish; done
     start "$job"
 done
-# Cargo does one thing at a time in a folder: first it has to find that the tests of the last job are built.
-until grep -qs '^ *Running' "$logs/tests-$job.log" || has_ended "$job"; do sleep 0.2; done
+# Cargo does one thing at a time in a folder: first it has to find for each job that its tests are built.
+for job in "${!began[@]}"; do
+    until grep -qs '^ *Running' "$logs/tests-$job.log" || has_ended "$job"; do sleep 0.2; done
+done
 start checks
 while [ ${#began[@]} -gt 0 ]; do finish; done
 
 # Once more and in short, at the end, where it is found.
 for job in ${failed[@]+"${failed[@]}"}; do
     say "$job: what failed"
-    grep -A 12 -e '^---- .* ----$' -e '^error' "$logs/tests-$job.log" | grep -v DEBUG | cut -c -300 || true
+    grep -A 12 -e '^---- .* ----$' -e '^error' "$logs/tests-$job.log" | grep -v DEBUG | cut -c -300 ||
+        tail -n 12 "$logs/tests-$job.log"
 done
 [ ${#failed[@]} = 0 ] || die "failed: ${failed[*]}"

@@ -107,8 +107,8 @@ pub fn secured_file(name: &str) -> Result<PathBuf, String> {
     if path.is_file() { Ok(path) } else { Err(format!("{} is missing: run scripts/certificates.sh", path.display())) }
 }
 
-/// What `docker run` is given as `--security-opt`, if anything: a filter of system calls under which a store does not wait for the disk. Servers work
-/// without it, but answer late where the disk is busy.
+/// What `docker run` is given as `--security-opt`, if anything: a filter of system calls under which a store does not wait for the disk
+/// (`scripts/lib/no-sync.sh`). Servers work without it, but answer late where the disk is busy.
 pub(crate) fn security_opt() -> Option<String> {
     variable("REGISTRY_TEST_SECURITY_OPT").ok()
 }

@@ -137,6 +137,20 @@ fn every_crate_says_what_it_is_and_may_be_used_for() {
 }
 
 #[test]
+fn no_program_or_example_with_unit_tests_is_left_out() {
+    let script = fs::read_to_string(root().join("scripts/tests.sh")).unwrap();
+    let named: BTreeSet<&str> = script.split_whitespace().filter_map(|word| word.strip_prefix("--bin=")).collect();
+    let named: BTreeSet<&str> = named.iter().map(|name| name.trim_end_matches(['"', ')'])).collect();
+    let packages = packages();
+    let targets = packages.iter().flat_map(|package| package["targets"].as_array().unwrap());
+    let of_programs = targets.filter(|target| {
+        target["kind"] == serde_json::json!(["bin"]) || target["kind"] == serde_json::json!(["example"])
+    });
+    let tested = of_programs.filter(|target| target["test"] == true).map(|target| target["name"].as_str().unwrap());
+    assert_eq!(named, tested.collect(), "scripts/tests.sh names these programs, and these have `test = true`");
+}
+
+#[test]
 fn every_path_dependency_has_a_version_to_publish_with() {
     for package in packages() {
         for dependency in package["dependencies"].as_array().unwrap() {

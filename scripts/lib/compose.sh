@@ -31,7 +31,9 @@ compose() {
 # in_compose <arguments…>: compose on the project's file, with the secured services.
 in_compose() {
     [ ${#compose_command[@]} -gt 0 ] || compose_find || die "no compose: run scripts/backends.sh compose first"
-    COMPOSE_PROFILES=secured "${compose_command[@]}" --project-directory "$root" --file "$root/docker-compose.yml" "$@"
+    local files=(--file "$root/docker-compose.yml")
+    [ ! -e "$no_sync_taken" ] || files+=(--file "$root/scripts/lib/no-sync.yml")
+    NO_SYNC=$no_sync COMPOSE_PROFILES=secured "${compose_command[@]}" --project-directory "$root" "${files[@]}" "$@"
 }
 
 # What is brought up: members of clusters are for trying things by hand. Compose v1 lists services of every profile.

@@ -35,12 +35,6 @@ engine() {
     fi
 }
 
-# security_opt: what tests start a store with as `--security-opt`, so that its answers do not wait for this machine's disk; nothing where the engine
-# filters no system calls, and stores are slower.
-security_opt() {
-    [[ "$(docker info --format '{{.SecurityOptions}}')" != *seccomp* ]] || echo "seccomp=$root/scripts/lib/no-sync.json"
-}
-
 # Starts dockerd by hand, for machines without a service manager. It stays when this script ends.
 engine_start() {
     local try pid log=$logs/dockerd.log
