@@ -11,8 +11,9 @@ cd "$root"
 computing=(proof mutants)
 # What runs beside the jobs, in the time that they leave.
 beside=(computing checks)
-# Which job begins when another one ends. The suites do most of the work: as a rule two of them run together, and none beside its store's other tests.
-jobs=(common suite-consul suite-zookeeper etcd consul suite-etcd zookeeper rolling_restart)
+# Which job begins when another one ends. The suites do most of the work: two of them run together, and none beside its store's other tests. What begins last
+# lasts long, so that the checks have time beside it.
+jobs=(common suite-consul zookeeper etcd rolling_restart suite-zookeeper suite-etcd consul)
 at_once=3
 mkdir -p "$logs"
 rm -f "$logs"/tests-*.log "$logs"/tests-*.code

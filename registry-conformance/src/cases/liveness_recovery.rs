@@ -29,7 +29,7 @@ pub(super) const CASES: &[Case] = &[
         .with_hooks(&[Hook::CountRequests])
         .lasting(steady),
     case!(L5: l5_owners_that_lost_the_store_together_spread_their_reconnects)
-        .with_hooks(&[Hook::Kill])
+        .with_hooks(&[Hook::Kill, Hook::CountRequests])
         .lasting(long_outage),
     case!(L5: l5_an_owner_backs_off_while_the_store_is_away)
         .with_hooks(&[Hook::Kill, Hook::CountRequests])
@@ -185,44 +185,73 @@ async fn l5_owners_that_lost_the_store_together_spread_their_reconnects(ctx: &Co
     for _ in 0..OWNERS {
         owners.push(ctx.connect().await?);
     }
-    let mut herds = Vec::from_iter(herd(ctx, &owners).await?);
-    // On a busy machine the store stands still for a moment now and then, and lets in together who came one by one. A herd comes again.
-    let by_chance = usize::from(!ctx.is_virtual());
-    if !ctx.is_virtual() && !herds.is_empty() {
-        for _ in 0..2 {
-            herds.extend(herd(ctx, &owners).await?);
-        }
-    }
-    ensure!(herds.len() <= by_chance, "expected: {OWNERS} reconnects are spread; seen: {}", herds.join("; "));
+    ctx.hooks()?.kill().await?;
+    ctx.pause(ctx.timing().operation() * 2).await;
+    // While a real server starts it lets in together who came one by one, so that there it is looked at how they come.
+    let attempts = if ctx.is_virtual() { None } else { Some(attempts(ctx, &owners).await?) };
+    ctx.hooks()?.restart().await?;
+    let returns = returns(ctx, &owners).await;
+    ensure!(returns.len() == OWNERS, "expected: {OWNERS} owners are back; seen: {}", returns.len());
+    let mut times = attempts.unwrap_or(returns);
+    times.sort_unstable();
+    // Full jitter spreads them over the back-off's cap of 2 s: half of them within a tenth of it is a herd.
+    let crowds = times.iter().map(|from| times.iter().filter(|at| (*from..*from + WINDOW).contains(at)).count());
+    let crowd = crowds.max().unwrap_or_default();
+    ensure!(
+        crowd <= OWNERS / 2,
+        "expected: reconnects are spread; seen: {crowd} of {OWNERS} within {WINDOW:?}: {times:?}"
+    );
     Ok(())
 }
 
-/// Kills the store for a while. When half of these owners come back together after it, how they did.
-async fn herd(ctx: &Context, owners: &[Owner]) -> Result<Option<String>, Failure> {
-    // Full jitter spreads them over the back-off's cap of 2 s: half of them within a tenth of it is a herd.
-    const WINDOW: Duration = Duration::from_millis(200);
-    ctx.hooks()?.kill().await?;
-    ctx.pause(ctx.timing().operation() * 2).await;
-    ctx.hooks()?.restart().await?;
+/// Within what time reconnects count as simultaneous.
+const WINDOW: Duration = Duration::from_millis(200);
+
+/// How long after now each of these owners tries again. One that does so while this stands still itself is left out.
+async fn attempts(ctx: &Context, owners: &[Owner]) -> Result<Vec<Duration>, Failure> {
+    const LOOK: Duration = Duration::from_millis(10);
+    let hooks = ctx.hooks()?;
+    let mut waiting = Vec::new();
+    for owner in owners {
+        waiting.push((owner, hooks.requests(owner.id()).await?));
+    }
     let began = ctx.elapsed();
-    let limit = ctx.timing().recovery();
+    // The back-off's cap, and an attempt that is under way.
+    let limit = Duration::from_secs(2) + ctx.timing().operation();
+    let (mut looked, mut times) = (began, Vec::new());
+    while !waiting.is_empty() {
+        ctx.pause(LOOK).await;
+        let now = ctx.elapsed();
+        let stood_still = now - looked > WINDOW / 2;
+        looked = now;
+        let mut still = Vec::new();
+        for (owner, before) in waiting {
+            if hooks.requests(owner.id()).await? == before {
+                still.push((owner, before));
+            } else if !stood_still {
+                times.push(now - began);
+            }
+        }
+        waiting = still;
+        let idle = waiting.len();
+        ensure!(
+            idle == 0 || now - began < limit,
+            "expected: each owner tries again within {limit:?}; seen: {idle} do not"
+        );
+    }
+    Ok(times)
+}
+
+/// How long after now each of these owners is connected again; without those that are not within the time of recovery.
+async fn returns(ctx: &Context, owners: &[Owner]) -> Vec<Duration> {
+    let (began, limit) = (ctx.elapsed(), ctx.timing().recovery());
     let returns = join_all(owners.iter().map(async |owner| {
         let mut status = owner.status();
         let connected = status.wait_for(|status| status.state == HandleState::Connected);
         let back = ctx.within(limit, "it is connected again", connected).await.is_ok_and(|status| status.is_ok());
         back.then(|| ctx.elapsed() - began)
-    }))
-    .await;
-    let mut times: Vec<Duration> = returns.into_iter().flatten().collect();
-    ensure!(times.len() == owners.len(), "expected: {} owners are back; seen: {}", owners.len(), times.len());
-    times.sort_unstable();
-    if !ctx.is_virtual() {
-        // A real server answers some time before `restart` says so: who came back until then cannot be told apart.
-        times.retain(|at| *at > WINDOW);
-    }
-    let crowds = times.iter().map(|from| times.iter().filter(|at| (*from..*from + WINDOW).contains(at)).count());
-    let crowd = crowds.max().unwrap_or_default();
-    Ok((crowd > owners.len() / 2).then(|| format!("{crowd} of {} within {WINDOW:?}: {times:?}", owners.len())))
+    }));
+    returns.await.into_iter().flatten().collect()
 }
 
 async fn l5_an_owner_backs_off_while_the_store_is_away(ctx: &Context) -> Result<(), Failure> {
