@@ -153,7 +153,7 @@ impl Actor {
         let mut wake = self.audit_at;
         match &self.link {
             Link::Down { retry_at } if self.wants_session() => wake = wake.min(*retry_at),
-            Link::Up(up) if !up.renewing => wake = wake.min(up.renew_at),
+            Link::Up(up) if up.renewing.is_none() => wake = wake.min(up.renew_at),
             _ => {}
         }
         if let Some((at, _)) = self.schedule.first() {
@@ -283,7 +283,7 @@ impl Actor {
 
     fn start_renewals(&mut self, now: Instant) {
         let attempt_timeout = self.options.attempt_timeout;
-        let due = self.link.up().is_some_and(|up| !up.renewing && up.renew_at <= now);
+        let due = self.link.up().is_some_and(|up| up.renewing.is_none() && up.renew_at <= now);
         // Where entries are renewed, the session itself is only asked when there is none to renew, or when something failed.
         let entries = self.capabilities.renewal == Renewal::Entry;
         let entries_tell = due && entries && self.slots.values().any(|slot| slot.beat_at.is_some());
@@ -291,7 +291,7 @@ impl Actor {
             if entries_tell && !up.failing && !up.suspected {
                 up.renew_at = now + up.interval;
             } else {
-                up.renewing = true;
+                up.renewing = Some(now);
                 let limit = up.renew_limit(attempt_timeout);
                 let operation = operations::renew(up.session.clone(), up.epoch, Vec::new(), limit);
                 self.operations.push(operation);

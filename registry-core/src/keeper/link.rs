@@ -9,6 +9,9 @@ use super::operations::{self, Done, Operation};
 use crate::handle::{LONGEST, SHORTEST};
 use crate::store::Session;
 
+/// An answer that took longer was held up by the store, and came when those of many others came.
+const HELD_UP: Duration = Duration::from_millis(100);
+
 /// Counts the sessions of one handle: a result that belongs to an earlier one is told by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Epoch(pub(super) u64);
@@ -33,8 +36,8 @@ pub(super) struct Up {
     pub(super) interval: Duration,
     /// When the next renewal is due.
     pub(super) renew_at: Instant,
-    /// A renewal of the whole session is in flight.
-    pub(super) renewing: bool,
+    /// When the renewal of the whole session that is in flight was sent.
+    pub(super) renewing: Option<Instant>,
     /// The last renewal failed.
     pub(super) failing: bool,
     /// It failed because the store did not answer, so that asking for anything else is idle.
@@ -89,7 +92,7 @@ impl Up {
             opened: Instant::now(),
             interval,
             renew_at,
-            renewing: false,
+            renewing: None,
             failing: false,
             silent: false,
             suspected: false,
@@ -111,6 +114,11 @@ impl Up {
     /// elected, carries it out as soon as it can; one sent anew would only come later.
     pub(super) fn beat_limit(&self) -> Duration {
         self.interval.max(Duration::from_millis(100))
+    }
+
+    /// Whether an answer to the renewal in flight that comes now was held up by a store that had stopped answering.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.failing && self.renewing.is_some_and(|sent| sent.elapsed() > HELD_UP)
     }
 
     /// Renews now rather than at the next turn: something else failed.

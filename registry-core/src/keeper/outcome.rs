@@ -80,7 +80,10 @@ impl Actor {
             }
             Err(SessionError::Lost) => {
                 metrics::renewed("lost");
-                self.lose_session(epoch);
+                // A store that stood still tells all who were asking at one moment. They return as they asked: apart from each other (L5).
+                let held_up = !beat && self.link.up().is_some_and(Up::is_held_up);
+                let due = held_up.then(|| Instant::now() + self.backoff.failed());
+                self.lose_session_until(epoch, due);
             }
             Err(SessionError::Failed(error)) => {
                 metrics::renewed(error.kind().as_str());
@@ -88,7 +91,7 @@ impl Actor {
                 if let Some(up) = self.link.up_mut() {
                     up.failing = true;
                     up.silent = matches!(error.kind(), ErrorKind::Unreachable | ErrorKind::TimedOut);
-                    up.renewing = up.renewing && beat;
+                    up.renewing = up.renewing.filter(|_| beat);
                     up.renew_at = Instant::now() + pause;
                 }
                 self.unreachable(&error, pause);
@@ -106,7 +109,7 @@ impl Actor {
         up.silent = false;
         up.suspected = false;
         if !beat {
-            up.renewing = false;
+            up.renewing = None;
             up.renew_at = now + up.interval;
         }
         self.connected();
@@ -121,7 +124,7 @@ impl Actor {
             Signal::Lost => {
                 // A store tells all whose sessions expired at one moment. Who asks whether it is back goes on as it would have: apart from the others (L5).
                 let due = match self.link.up() {
-                    Some(up) if up.failing && up.renewing => Some(Instant::now() + self.backoff.failed()),
+                    Some(up) if up.failing && up.renewing.is_some() => Some(Instant::now() + self.backoff.failed()),
                     Some(up) if up.failing => Some(up.renew_at),
                     _ => None,
                 };

@@ -35,8 +35,8 @@ struct World {
     sessions: u64,
     /// Requests so far.
     trips: u64,
-    /// The session that is lost at its next renewal.
-    lost: Option<SessionId>,
+    /// Sessions up to this one are lost at their next renewal.
+    lost: u64,
     trip: Duration,
     /// How often it was told that the handle is closed.
     closed: usize,
@@ -140,7 +140,7 @@ impl Session for MapSession {
 
     async fn renew(&self, _due: &[Record]) -> Result<Vec<Key>, SessionError> {
         self.0.trip().await;
-        if self.0.world().lost == Some(self.1) { Err(SessionError::Lost) } else { Ok(Vec::new()) }
+        if self.1.0 <= self.0.world().lost { Err(SessionError::Lost) } else { Ok(Vec::new()) }
     }
 
     async fn fence(&self) -> Result<(), SessionError> {
@@ -304,11 +304,43 @@ async fn a_lost_session_is_replaced_and_dropped() {
     let keeper = connected(&store).await;
     keeper.register(&info(1, 3)).await.unwrap();
     store.world().entries.clear();
-    store.world().lost = Some(SessionId(1));
+    store.world().lost = 1;
     eventually("it is back under the second session", || weight_at(&store, 1) == Some(3)).await;
     let alive = store.world().alive.clone();
     eventually("the first session is dropped", || Arc::strong_count(&alive) == 3).await;
     assert_eq!(keeper.status().borrow().state, HandleState::Connected);
+}
+
+/// A store that stood still answers all renewals that are in flight at one moment, and by then it has ended the sessions.
+#[tokio::test(start_paused = true)]
+async fn keepers_that_are_told_together_of_their_lost_sessions_return_apart() {
+    const KEEPERS: usize = 200;
+    const WINDOW: Duration = Duration::from_millis(200);
+    let store = MapStore::default();
+    let mut keepers = Vec::new();
+    for _ in 0..KEEPERS {
+        keepers.push(connected(&store).await);
+    }
+    store.world().away = true;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let thawed = tokio::time::Instant::now();
+    {
+        let mut world = store.world();
+        world.lost = world.sessions;
+        world.away = false;
+    }
+    let returns = join_all(keepers.iter().map(async |keeper| {
+        let mut status = keeper.status();
+        status.wait_for(|status| status.state == HandleState::Connected).await.unwrap();
+        thawed.elapsed()
+    }));
+    let returns = returns.await;
+    let within = |from: Duration| returns.iter().filter(|at| (from..from + WINDOW).contains(at)).count();
+    let crowd = returns.iter().map(|at| within(*at)).max().unwrap();
+    assert!(crowd <= KEEPERS / 4, "{crowd} of {KEEPERS} within {WINDOW:?}");
+    // A pause before the attempt or one after its answer, and not both.
+    let last = returns.iter().max().unwrap();
+    assert!(*last < Duration::from_millis(2_200), "the last returns after {last:?}");
 }
 
 #[tokio::test(start_paused = true)]
