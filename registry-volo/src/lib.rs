@@ -1,6 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 mod convert;
+mod follow;
+
+#[cfg(test)]
+mod tests;
 
 #[cfg(feature = "http")]
 mod http;
@@ -13,12 +17,14 @@ use std::time::Duration;
 use async_broadcast::{InactiveReceiver, Receiver, Sender};
 use faststr::FastStr;
 use registry_core::{Resolver, ServiceName, Watch};
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use volo::context::Endpoint;
 use volo::discovery::{Change, Discover, Instance};
 use volo::loadbalance::error::LoadBalanceError;
 
-use self::convert::Converted;
+use self::convert::{Converted, Lookup};
+use self::follow::Follower;
 
 #[cfg(feature = "http")]
 pub use self::http::serve;
@@ -33,7 +39,8 @@ const BEHIND: usize = 16;
 ///
 /// A service is followed from its first [`discover`](Discover::discover) on. Changes of all services that are followed go to every subscriber, whatever
 /// keys it named, because each says its key. A subscriber that falls behind loses nothing: the next change waits for it, and then is the difference to
-/// the newest snapshot.
+/// the newest snapshot. A second after a `discover` the list is told once more, without differences, because Volo's balancers drop the change that comes
+/// before they have noted what `discover` answered.
 #[derive(Clone)]
 pub struct RegistryDiscover {
     shared: Arc<Shared>,
@@ -41,39 +48,52 @@ pub struct RegistryDiscover {
 
 struct Shared {
     resolver: Arc<dyn Resolver>,
+    lookup: Lookup,
     services: Mutex<HashMap<FastStr, Followed>>,
     changes: Sender<Change<FastStr>>,
     /// Keeps the channel open while nobody subscribes.
     subscribers: InactiveReceiver<Change<FastStr>>,
 }
 
+#[derive(Clone)]
 struct Followed {
     watch: Watch,
+    /// Told of each answer of `discover`.
+    answered: Arc<Notify>,
     following: AbortHandle,
 }
 
 impl RegistryDiscover {
     /// Discovers through `resolver`: any handle, or an `Arc` of one that others use, too.
     pub fn new(resolver: impl Resolver + 'static) -> Self {
+        Self::with_lookup(resolver, convert::system_lookup())
+    }
+
+    fn with_lookup(resolver: impl Resolver + 'static, lookup: Lookup) -> Self {
         let (mut changes, receiver) = async_broadcast::broadcast(BEHIND);
         // Without subscribers there is nobody to wait for.
         changes.set_await_active(false);
         let subscribers = receiver.deactivate();
-        let shared = Shared { resolver: Arc::new(resolver), services: Mutex::default(), changes, subscribers };
+        let services = Mutex::default();
+        let shared = Shared { resolver: Arc::new(resolver), lookup, services, changes, subscribers };
         Self { shared: Arc::new(shared) }
     }
 
-    /// The watch of a service, which is followed from now on.
-    fn watch_of(&self, service: &FastStr) -> Result<Watch, LoadBalanceError> {
+    /// A service, which is followed from now on.
+    fn followed(&self, service: &FastStr) -> Result<Followed, LoadBalanceError> {
         let mut services = self.shared.services.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(followed) = services.get(service) {
-            return Ok(followed.watch.clone());
+            return Ok(followed.clone());
         }
         let name = ServiceName::new(service.as_str()).map_err(discovery)?;
         let watch = self.shared.resolver.watch(&name).map_err(discovery)?;
-        let task = tokio::spawn(follow(service.clone(), watch.clone(), self.shared.changes.clone()));
-        services.insert(service.clone(), Followed { watch: watch.clone(), following: task.abort_handle() });
-        Ok(watch)
+        let answered = Arc::new(Notify::new());
+        let (changes, lookup) = (self.shared.changes.clone(), self.shared.lookup.clone());
+        let follower = Follower::new(service.clone(), watch.clone(), changes, lookup, answered.clone());
+        let following = tokio::spawn(follower.run()).abort_handle();
+        let followed = Followed { watch, answered, following };
+        services.insert(service.clone(), followed.clone());
+        Ok(followed)
     }
 }
 
@@ -82,10 +102,11 @@ impl Discover for RegistryDiscover {
     type Error = LoadBalanceError;
 
     async fn discover<'s>(&'s self, endpoint: &'s Endpoint) -> Result<Vec<Arc<Instance>>, LoadBalanceError> {
-        let watch = self.watch_of(&endpoint.service_name())?;
-        let snapshot = watch.ready(0, FIRST_ANSWER).await.map_err(discovery)?;
-        let mut converted = Converted::default();
-        converted.add(snapshot.instances()).await;
+        let followed = self.followed(&endpoint.service_name())?;
+        let snapshot = followed.watch.ready(0, FIRST_ANSWER).await.map_err(discovery)?;
+        let mut converted = Converted::new(self.shared.lookup.clone());
+        converted.add(snapshot.instances().to_vec()).await;
+        followed.answered.notify_one();
         Ok(converted.all(snapshot.instances()))
     }
 
@@ -108,27 +129,6 @@ impl Drop for Shared {
 impl fmt::Debug for RegistryDiscover {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RegistryDiscover").finish_non_exhaustive()
-    }
-}
-
-/// Passes each change of the watch on. While a subscriber holds it up, the watch merges what happens.
-async fn follow(key: FastStr, mut watch: Watch, changes: Sender<Change<FastStr>>) {
-    let mut converted = Converted::default();
-    while let Some(change) = watch.next().await {
-        let difference = &change.difference;
-        let removed = converted.all(&difference.removed);
-        converted.remove(&difference.removed);
-        converted.add(&difference.added).await;
-        converted.add(&difference.updated).await;
-        let change = Change {
-            key: key.clone(),
-            all: converted.all(change.snapshot.instances()),
-            added: converted.all(&difference.added),
-            updated: converted.all(&difference.updated),
-            removed,
-        };
-        // An error means that nobody subscribes now; whoever does later discovers first.
-        let _ = changes.broadcast(change).await;
     }
 }
 

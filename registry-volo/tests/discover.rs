@@ -3,13 +3,19 @@
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
     use std::time::Duration;
 
+    use async_broadcast::Receiver;
+    use faststr::FastStr;
     use registry_memory::{Handle, Info, Link, MemoryStore, Options, Registry, connect};
     use registry_volo::{FIRST_ANSWER, RegistryDiscover};
     use tokio::time::timeout;
     use volo::context::Endpoint;
     use volo::discovery::{Change, Discover, Instance};
+    use volo::loadbalance::LoadBalance;
+    use volo::loadbalance::error::LoadBalanceError;
+    use volo::loadbalance::random::WeightedRandomBalance;
 
     const LIMIT: Duration = Duration::from_secs(60);
 
@@ -26,7 +32,7 @@ mod tests {
         Endpoint::new("demo".into())
     }
 
-    fn weights<'a>(instances: impl IntoIterator<Item = &'a std::sync::Arc<Instance>>) -> BTreeMap<String, u32> {
+    fn weights<'a>(instances: impl IntoIterator<Item = &'a Arc<Instance>>) -> BTreeMap<String, u32> {
         instances.into_iter().map(|instance| (instance.address.to_string(), instance.weight)).collect()
     }
 
@@ -95,6 +101,57 @@ mod tests {
             taken += 1;
         }
         assert!(taken < 50, "{taken} changes were queued");
+    }
+
+    /// Volo's balancers note what `discover` answered some time after it did, and drop every change that comes before that.
+    #[tokio::test(start_paused = true)]
+    async fn a_change_that_comes_before_a_balancer_knows_the_service_is_not_lost() {
+        let store = MemoryStore::new();
+        let server = handle(&store).await;
+        server.register(&info(1, 1)).await.unwrap();
+        let discover = SlowDiscover(RegistryDiscover::new(handle(&store).await));
+        let balancer = Arc::new(WeightedRandomBalance::new());
+        let mut changes = discover.0.watch(None).unwrap();
+        let balanced = balancer.clone();
+        let rebalancing = tokio::spawn(async move {
+            while let Ok(change) = changes.recv().await {
+                LoadBalance::<SlowDiscover>::rebalance(&*balanced, change);
+            }
+        });
+        let second = async {
+            tokio::time::sleep(SLOW / 2).await;
+            server.register(&info(2, 1)).await.unwrap();
+        };
+        let endpoint = demo();
+        let (first, ()) = tokio::join!(balancer.get_picker(&endpoint, &discover), second);
+        assert_eq!(first.unwrap().count(), 1);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(balancer.get_picker(&endpoint, &discover).await.unwrap().count(), 2);
+        rebalancing.abort();
+    }
+
+    const SLOW: Duration = Duration::from_millis(500);
+
+    /// A thread that is held up after `discover` has answered.
+    struct SlowDiscover(RegistryDiscover);
+
+    impl Discover for SlowDiscover {
+        type Key = FastStr;
+        type Error = LoadBalanceError;
+
+        async fn discover<'s>(&'s self, endpoint: &'s Endpoint) -> Result<Vec<Arc<Instance>>, LoadBalanceError> {
+            let found = self.0.discover(endpoint).await;
+            tokio::time::sleep(SLOW).await;
+            found
+        }
+
+        fn key(&self, endpoint: &Endpoint) -> FastStr {
+            self.0.key(endpoint)
+        }
+
+        fn watch(&self, keys: Option<&[FastStr]>) -> Option<Receiver<Change<FastStr>>> {
+            self.0.watch(keys)
+        }
     }
 
     #[tokio::test(start_paused = true)]
