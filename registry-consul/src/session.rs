@@ -214,9 +214,13 @@ impl Session for ConsulSession {
         join_all(batch.iter().map(|record| self.remove_one(record, ours))).await
     }
 
-    async fn inspect(&self, records: &[Record], ours: &Lineage) -> Result<Vec<Standing>, SessionError> {
+    async fn inspect(
+        &self,
+        records: &[Record],
+        ours: &Lineage,
+    ) -> Result<Vec<Result<Standing, StoreError>>, SessionError> {
         let inspected = join_all(records.iter().map(|record| self.inspect_one(record, ours))).await;
-        inspected.into_iter().collect::<Result<_, _>>().map_err(Failure::into_session_error)
+        Ok(inspected.into_iter().map(|standing| standing.map_err(StoreError::from)).collect())
     }
 
     async fn renew(&self, due: &[Record]) -> Result<Vec<Key>, SessionError> {

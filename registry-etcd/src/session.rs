@@ -273,10 +273,18 @@ impl Session for EtcdSession {
         self.settle(fence.as_ref(), batch.iter().zip(read).map(judge).collect(), Removed::Gone).await
     }
 
-    async fn inspect(&self, records: &[Record], ours: &Lineage) -> Result<Vec<Standing>, SessionError> {
+    async fn inspect(
+        &self,
+        records: &[Record],
+        ours: &Lineage,
+    ) -> Result<Vec<Result<Standing, StoreError>>, SessionError> {
         let keys: Vec<&str> = records.iter().map(|record| record.key().as_str()).collect();
-        let read = self.transport.read(&keys, What::Everything).await.map_err(Failure::into_session_error)?;
-        Ok(records.iter().zip(&read).map(|(record, stored)| self.standing(stored.as_ref(), record, ours)).collect())
+        let read = self.read(&keys, What::Everything).await;
+        let judge = |(record, stored): (&Record, Result<Option<Stored>, Failure>)| match stored {
+            Ok(stored) => Ok(self.standing(stored.as_ref(), record, ours)),
+            Err(failure) => Err(failure.into()),
+        };
+        Ok(records.iter().zip(read).map(judge).collect())
     }
 
     async fn renew(&self, _due: &[Record]) -> Result<Vec<Key>, SessionError> {

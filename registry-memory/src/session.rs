@@ -82,12 +82,16 @@ impl Session for MemorySession {
         removed.unwrap_or_else(|error| all_failed(batch.len(), &error))
     }
 
-    async fn inspect(&self, records: &[Record], ours: &Lineage) -> Result<Vec<Standing>, SessionError> {
+    async fn inspect(
+        &self,
+        records: &[Record],
+        ours: &Lineage,
+    ) -> Result<Vec<Result<Standing, StoreError>>, SessionError> {
         let look = |state: &mut State| {
             if !state.lives(self.id) {
                 return Err(SessionError::Lost);
             }
-            Ok(records.iter().map(|record| self.standing(state, record, ours)).collect())
+            Ok(records.iter().map(|record| Ok(self.standing(state, record, ours))).collect())
         };
         self.connection.read(look).await?
     }

@@ -279,10 +279,19 @@ impl Session for ZooKeeperSession {
         all(batch.iter().map(|record| self.remove_one(record, ours)).collect()).await
     }
 
-    async fn inspect(&self, records: &[Record], ours: &Lineage) -> Result<Vec<Standing>, SessionError> {
+    async fn inspect(
+        &self,
+        records: &[Record],
+        ours: &Lineage,
+    ) -> Result<Vec<Result<Standing, StoreError>>, SessionError> {
         self.link.barrier().await.map_err(Failure::into_session_error)?;
         let looks = records.iter().map(|record| self.standing(record, ours)).collect();
-        all(looks).await.into_iter().collect::<Result<_, _>>().map_err(Failure::into_session_error)
+        let alone = |standing: Result<Standing, Failure>| match standing.map_err(Failure::into_session_error) {
+            Ok(standing) => Ok(Ok(standing)),
+            Err(SessionError::Failed(error)) => Ok(Err(error)),
+            Err(lost) => Err(lost),
+        };
+        all(looks).await.into_iter().map(alone).collect()
     }
 
     async fn renew(&self, _due: &[Record]) -> Result<Vec<Key>, SessionError> {

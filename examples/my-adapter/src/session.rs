@@ -81,11 +81,15 @@ impl Session for FolderSession {
         self.with_each(batch, |locked, record| remove(locked, record).map_err(WriteError::never)).await
     }
 
-    async fn inspect(&self, records: &[Record], ours: &Lineage) -> Result<Vec<Standing>, SessionError> {
+    async fn inspect(
+        &self,
+        records: &[Record],
+        ours: &Lineage,
+    ) -> Result<Vec<Result<Standing, StoreError>>, SessionError> {
         let locked = self.folder.lock().await?;
         self.alive(&locked).map_err(|_| SessionError::Lost)?;
-        let look = |record| self.standing(&locked, record, ours);
-        Ok(records.iter().map(look).collect::<Result<_, _>>()?)
+        let look = |record| self.standing(&locked, record, ours).map_err(StoreError::from);
+        Ok(records.iter().map(look).collect())
     }
 
     async fn renew(&self, _due: &[Record]) -> Result<Vec<Key>, SessionError> {

@@ -75,14 +75,18 @@ impl Session for TableSession {
         self.change(batch, remove).await
     }
 
-    async fn inspect(&self, records: &[Record], _ours: &Lineage) -> Result<Vec<Standing>, SessionError> {
+    async fn inspect(
+        &self,
+        records: &[Record],
+        _ours: &Lineage,
+    ) -> Result<Vec<Result<Standing, StoreError>>, SessionError> {
         let mut rows = self.table.rows().await?;
         let look = |record: &Record| match rows.find(record.key().as_str()) {
             None => Standing::Absent,
             Some(row) if row.owner != self.owner.as_str() => Standing::Foreign,
             Some(row) => Standing::Ours { current: true, same: row.value.as_bytes() == record.value() },
         };
-        Ok(records.iter().map(look).collect())
+        Ok(records.iter().map(look).map(Ok).collect())
     }
 
     /// Keeps alive what is ours among the entries that are due. Somebody should look at the others.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use integration_tests::standings;
 use libtest_mimic::{Failed, Trial};
 use registry_consul::{Client, Options};
 use registry_core::store::{
@@ -135,7 +136,7 @@ impl Owner {
     }
 
     pub(crate) async fn inspect(&self, number: u32) -> Standing {
-        self.session.inspect(&[self.record(number)], &self.lineage).await.unwrap()[0]
+        standings(&*self.session, &[self.record(number)], &self.lineage).await.remove(0)
     }
 
     /// Beats for one entry; whether core is told to look at it.

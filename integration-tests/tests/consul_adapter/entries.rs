@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use integration_tests::eventually;
+use integration_tests::{eventually, standings};
 use registry_core::store::{Guard, Removed, Standing, Store, WriteError};
 use registry_core::{Info, ServiceName};
 use serde_json::json;
@@ -117,7 +117,7 @@ async fn an_inspection_tells_whose_an_entry_is_and_whether_it_is_the_same(bench:
     assert!(owner.put(1, Guard::Claim).await.is_ok() && other.put(3, Guard::Claim).await.is_ok());
     assert!(owner.put_record(heavier, Guard::Claim).await.is_ok());
     let records: Vec<_> = (1..=5).map(|number| owner.record(number)).collect();
-    let standing = owner.session.inspect(&records, &owner.lineage).await.unwrap();
+    let standing = standings(&*owner.session, &records, &owner.lineage).await;
     let ours = |same| Standing::Ours { current: true, same };
     assert_eq!(standing, [ours(true), ours(false), Standing::Foreign, Standing::Foreign, Standing::Absent]);
     Ok(())

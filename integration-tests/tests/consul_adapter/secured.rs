@@ -10,7 +10,7 @@ use std::time::Duration;
 use integration_tests::{ConsulServer, eventually, never};
 use registry_consul::{HandleOptions, Info, Material, Options, Registry, Resolver, Secret, Tls, connect};
 use registry_core::ErrorKind;
-use registry_core::store::{Guard, Store};
+use registry_core::store::{Guard, Standing, Store, StoreError};
 
 use crate::bench::{Bench, Outcome, TTL, tests};
 
@@ -164,12 +164,19 @@ async fn a_token_for_one_service_keeps_that_alive_and_is_denied_another(bench: B
     server.door().add_token(TOKEN, "one").await?;
     let as_one = Options::new(server.url()).with_token(Material::Inline(Secret::new(TOKEN))).with_ttl(TTL);
     let as_root = Options::new(server.url()).with_token(Material::Inline(Secret::new(server.root_token())));
+    let other = bench.owner_with(as_one.client()?).await;
     let (owner, root) = (connect(as_one).await?, connect(as_root).await?);
     owner.register(&bench.info(1)).await?;
     let stranger = Info::builder(format!("{service}-other")).address("10.0.0.1:8888").build()?;
     let error = owner.register(&stranger).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
     assert!(error.message().contains("policy") && !error.message().contains(TOKEN), "{error}");
+    root.register(&stranger).await?;
+    let records = [other.record(1), other.client.encode(&stranger)?];
+    let shown = other.session.inspect(&records, &other.lineage).await.unwrap();
+    let is_denied =
+        |shown: &Result<_, StoreError>| shown.as_ref().is_err_and(|error| error.kind() == ErrorKind::Denied);
+    assert!(matches!(&shown[..], [Ok(Standing::Foreign), denied] if is_denied(denied)), "{shown:?}");
     let found = async || (root.resolve(service).await.ok()?.len() == 1).then_some(());
     eventually(Duration::from_secs(5), "it is found", found).await;
     let missed = eventually(TTL * 20, "it is missed", async || found().await.is_none().then_some(()));

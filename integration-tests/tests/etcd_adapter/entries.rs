@@ -1,6 +1,6 @@
 //! Writing, removing and inspecting entries.
 
-use integration_tests::FaultProxy;
+use integration_tests::{FaultProxy, standings};
 use registry_core::Info;
 use registry_core::store::{Guard, Put, Removed, Standing, Store, WriteError};
 use registry_etcd::Options;
@@ -75,7 +75,7 @@ async fn an_entry_of_an_earlier_session_is_ours(bench: Bench) -> Outcome {
     let earlier = owner.session.clone();
     assert!(owner.put(1, Guard::Claim).await.is_ok() && owner.put(2, Guard::Claim).await.is_ok());
     owner.reopen().await;
-    let standing = owner.session.inspect(&[owner.record(1)], &owner.lineage).await.unwrap();
+    let standing = standings(&*owner.session, &[owner.record(1)], &owner.lineage).await;
     assert_eq!(standing, [Standing::Ours { current: false, same: true }]);
     assert!(owner.put(1, Guard::AbsentOrOurs).await.is_ok());
     assert_eq!(bench.raw(&place(1)).await.unwrap().1, owner.lease());
@@ -112,7 +112,7 @@ async fn an_inspection_tells_whose_an_entry_is_and_whether_it_is_the_same(bench:
     bench.raw_put(&place(2), "changed", owner.lease()).await;
     bench.raw_put(&place(4), "unowned", 0).await;
     let records: Vec<_> = (1..=5).map(|number| owner.record(number)).collect();
-    let standing = owner.session.inspect(&records, &owner.lineage).await.unwrap();
+    let standing = standings(&*owner.session, &records, &owner.lineage).await;
     let ours = |same| Standing::Ours { current: true, same };
     assert_eq!(standing, [ours(true), ours(false), Standing::Foreign, Standing::Unowned, Standing::Absent]);
     Ok(())

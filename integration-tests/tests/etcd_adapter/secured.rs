@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use etcd_client::{Certificate, ConnectOptions, Identity, Permission, RoleRevokePermissionOptions, TlsOptions};
-use registry_core::ErrorKind;
-use registry_core::store::{Guard, SessionError, Store, WriteError};
+use registry_core::store::{Guard, SessionError, Standing, Store, StoreError, WriteError};
+use registry_core::{ErrorKind, Info};
 use registry_etcd::{Material, Options, Registry, Resolver, Secret, Tls, connect};
 
 use crate::bench::{Bench, Outcome, Owner, eventually, info, tests};
@@ -24,7 +24,7 @@ tests![
     a_token_that_is_not_valid_any_more_is_renewed,
     a_rotated_password_file_is_picked_up,
     a_rotated_certificate_is_picked_up_by_the_next_session,
-    a_role_for_one_service_fences_by_ending_its_lease,
+    a_role_for_one_service_is_denied_another_and_fences_by_ending_its_lease,
     a_role_that_was_narrowed_costs_the_session_and_no_entry,
     a_watcher_whose_permission_is_revoked_is_told,
 ];
@@ -224,12 +224,18 @@ async fn a_rotated_certificate_is_picked_up_by_the_next_session(bench: Bench) ->
     Ok([pem, key].iter().try_for_each(fs::remove_file)?)
 }
 
-async fn a_role_for_one_service_fences_by_ending_its_lease(bench: Bench) -> Outcome {
+async fn a_role_for_one_service_is_denied_another_and_fences_by_ending_its_lease(bench: Bench) -> Outcome {
     let user = new_user(&bench, &bench.key("demo/"), "lion").await;
     let options = on_tls(&bench, trusting()).with_user(user.as_str(), Material::Inline(Secret::new("lion")));
     let owner = Owner::open(options.client()?).await;
     assert!(owner.session.fencing_ends_session());
     assert!(owner.put(1, Guard::Claim).await.is_ok());
+    let stranger = owner.client.encode(&Info::builder("other").address("10.0.0.1:8888").build()?)?;
+    let shown = owner.session.inspect(&[owner.record(1), stranger], &owner.lineage).await.unwrap();
+    let is_denied =
+        |shown: &Result<_, StoreError>| shown.as_ref().is_err_and(|error| error.kind() == ErrorKind::Denied);
+    let ours = Standing::Ours { current: true, same: true };
+    assert!(matches!(&shown[..], [Ok(first), denied] if *first == ours && is_denied(denied)), "{shown:?}");
     assert!(matches!(owner.session.fence().await, Err(SessionError::Lost)));
     assert!(owner.client.list(&"demo".try_into()?).await?.is_empty());
     assert!(matches!(owner.session.renew(&[]).await, Err(SessionError::Lost)));

@@ -99,9 +99,9 @@ impl StoreTwist for RestoresOnce {
         inner: &dyn Session,
         records: &[registry_core::store::Record],
         ours: &Lineage,
-    ) -> Result<Vec<Standing>, SessionError> {
+    ) -> Result<Vec<Result<Standing, StoreError>>, SessionError> {
         if self.0.load(Ordering::Relaxed) > 2 {
-            return Ok(vec![Standing::Ours { current: true, same: true }; records.len()]);
+            return Ok(vec![Ok(Standing::Ours { current: true, same: true }); records.len()]);
         }
         inner.inspect(records, ours).await
     }

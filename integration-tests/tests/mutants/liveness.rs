@@ -176,8 +176,13 @@ impl StoreTwist for NeverRestores {
         }
         inner.put(batch, ours).await
     }
-    async fn inspect(&self, _: &dyn Session, records: &[Record], _: &Lineage) -> Result<Vec<Standing>, SessionError> {
-        Ok(vec![Standing::Ours { current: true, same: true }; records.len()])
+    async fn inspect(
+        &self,
+        _: &dyn Session,
+        records: &[Record],
+        _: &Lineage,
+    ) -> Result<Vec<Result<Standing, StoreError>>, SessionError> {
+        Ok(vec![Ok(Standing::Ours { current: true, same: true }); records.len()])
     }
 }
 
@@ -217,8 +222,13 @@ struct TrustsItself;
 
 #[async_trait]
 impl StoreTwist for TrustsItself {
-    async fn inspect(&self, _: &dyn Session, records: &[Record], _: &Lineage) -> Result<Vec<Standing>, SessionError> {
-        Ok(vec![Standing::Ours { current: true, same: true }; records.len()])
+    async fn inspect(
+        &self,
+        _: &dyn Session,
+        records: &[Record],
+        _: &Lineage,
+    ) -> Result<Vec<Result<Standing, StoreError>>, SessionError> {
+        Ok(vec![Ok(Standing::Ours { current: true, same: true }); records.len()])
     }
 }
 
@@ -231,10 +241,10 @@ impl StoreTwist for LooksForExistence {
         inner: &dyn Session,
         records: &[Record],
         ours: &Lineage,
-    ) -> Result<Vec<Standing>, SessionError> {
+    ) -> Result<Vec<Result<Standing, StoreError>>, SessionError> {
         let mut standings = inner.inspect(records, ours).await?;
         for standing in &mut standings {
-            if let Standing::Ours { same, .. } = standing {
+            if let Ok(Standing::Ours { same, .. }) = standing {
                 *same = true;
             }
         }
@@ -251,10 +261,10 @@ impl StoreTwist for RestoresAtOnce {
         inner: &dyn Session,
         records: &[Record],
         ours: &Lineage,
-    ) -> Result<Vec<Standing>, SessionError> {
+    ) -> Result<Vec<Result<Standing, StoreError>>, SessionError> {
         let mut standings = inner.inspect(records, ours).await?;
-        for standing in standings.iter_mut().filter(|standing| **standing == Standing::Absent) {
-            *standing = Standing::Ours { current: false, same: false };
+        for standing in standings.iter_mut().filter(|standing| matches!(standing, Ok(Standing::Absent))) {
+            *standing = Ok(Standing::Ours { current: false, same: false });
         }
         Ok(standings)
     }

@@ -409,10 +409,10 @@ impl StoreTwist for WritesBlindly {
         inner: &dyn Session,
         records: &[Record],
         ours: &Lineage,
-    ) -> Result<Vec<Standing>, SessionError> {
+    ) -> Result<Vec<Result<Standing, StoreError>>, SessionError> {
         let mut standings = inner.inspect(records, ours).await?;
-        for standing in standings.iter_mut().filter(|standing| **standing == Standing::Foreign) {
-            *standing = Standing::Ours { current: false, same: false };
+        for standing in standings.iter_mut().filter(|standing| matches!(standing, Ok(Standing::Foreign))) {
+            *standing = Ok(Standing::Ours { current: false, same: false });
         }
         Ok(standings)
     }
@@ -469,10 +469,10 @@ impl StoreTwist for GivesUpWhenDisplaced {
         inner: &dyn Session,
         records: &[Record],
         ours: &Lineage,
-    ) -> Result<Vec<Standing>, SessionError> {
+    ) -> Result<Vec<Result<Standing, StoreError>>, SessionError> {
         let mut standings = inner.inspect(records, ours).await?;
-        for standing in standings.iter_mut().filter(|standing| **standing == Standing::Absent) {
-            *standing = Standing::Foreign;
+        for standing in standings.iter_mut().filter(|standing| matches!(standing, Ok(Standing::Absent))) {
+            *standing = Ok(Standing::Foreign);
         }
         Ok(standings)
     }

@@ -155,7 +155,7 @@ pub(crate) trait StoreTwist: Send + Sync + 'static {
         inner: &dyn Session,
         records: &[Record],
         ours: &Lineage,
-    ) -> Result<Vec<Standing>, SessionError> {
+    ) -> Result<Vec<Result<Standing, StoreError>>, SessionError> {
         inner.inspect(records, ours).await
     }
     async fn renew(&self, inner: &dyn Session, due: &[Record]) -> Result<Vec<Key>, SessionError> {
@@ -226,7 +226,11 @@ impl<T: StoreTwist> Session for TwistedSession<T> {
     async fn remove(&self, batch: &[Record], ours: &Lineage) -> Vec<Result<Removed, WriteError>> {
         self.twist.remove(&*self.inner, batch, ours).await
     }
-    async fn inspect(&self, records: &[Record], ours: &Lineage) -> Result<Vec<Standing>, SessionError> {
+    async fn inspect(
+        &self,
+        records: &[Record],
+        ours: &Lineage,
+    ) -> Result<Vec<Result<Standing, StoreError>>, SessionError> {
         self.twist.inspect(&*self.inner, records, ours).await
     }
     async fn renew(&self, due: &[Record]) -> Result<Vec<Key>, SessionError> {

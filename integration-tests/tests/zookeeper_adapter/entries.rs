@@ -1,5 +1,6 @@
 //! What is written, replaced, kept and removed.
 
+use integration_tests::standings;
 use registry_core::store::{Guard, Removed, Standing, Store, WriteError};
 
 use crate::bench::{Bench, Outcome, record, tests};
@@ -45,7 +46,7 @@ async fn an_entry_of_an_earlier_session_is_taken_over(mut bench: Bench) -> Outco
     let record = record(&owner.client, 1, 10);
     owner.put(&record, Guard::Claim).await.unwrap();
     owner.reopen().await;
-    let standing = owner.session.inspect(std::slice::from_ref(&record), &owner.lineage).await.unwrap();
+    let standing = standings(&*owner.session, std::slice::from_ref(&record), &owner.lineage).await;
     assert_eq!(standing, [Standing::Ours { current: false, same: true }]);
     owner.put(&record, Guard::AbsentOrOurs).await.unwrap();
     assert_eq!(bench.node(&record).await.unwrap().owner, Some(owner.session.id().0));
@@ -69,7 +70,7 @@ async fn an_unowned_entry_is_replaced(mut bench: Bench) -> Outcome {
     let path = bench.path(&record);
     bench.door.create_parents(&path).await?;
     bench.door.replace(&path, b"{}", integration_tests::Acl::OPEN).await?;
-    let standing = owner.session.inspect(std::slice::from_ref(&record), &owner.lineage).await.unwrap();
+    let standing = standings(&*owner.session, std::slice::from_ref(&record), &owner.lineage).await;
     assert_eq!(standing, [Standing::Unowned]);
     owner.put(&record, Guard::AbsentOrOurs).await.unwrap();
     assert_eq!(bench.node(&record).await.unwrap().owner, Some(owner.session.id().0));
@@ -114,7 +115,7 @@ async fn an_entry_that_we_may_not_read_is_foreign_and_denied(mut bench: Bench) -
         return Err(format!("{denied:?}").into());
     };
     assert_eq!(error.kind(), registry_core::ErrorKind::Denied);
-    let standing = owner.session.inspect(std::slice::from_ref(&record), &owner.lineage).await.unwrap();
+    let standing = standings(&*owner.session, std::slice::from_ref(&record), &owner.lineage).await;
     assert_eq!(standing, [Standing::Foreign]);
     Ok(())
 }

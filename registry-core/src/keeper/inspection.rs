@@ -5,41 +5,38 @@ use tokio::time::Instant;
 use super::actor::{Actor, MISSING_PAUSE};
 use super::link::Epoch;
 use super::slot::Believed;
-use crate::store::{Key, Record, SessionError, Standing};
+use crate::store::{Key, Record, SessionError, Standing, StoreError};
 
 impl Actor {
     pub(super) fn inspected(
         &mut self,
         epoch: Epoch,
         records: Vec<Record>,
-        result: Result<Vec<Standing>, SessionError>,
+        result: Result<Vec<Result<Standing, StoreError>>, SessionError>,
     ) {
         self.batch_done(epoch);
         let standings = match result {
             Ok(standings) => standings.into_iter().map(Some).collect(),
-            Err(error) => {
-                match &error {
-                    SessionError::Lost => self.lose_session(epoch),
-                    SessionError::Failed(error) => self.suspect(error),
-                }
-                for record in &records {
-                    if let SessionError::Failed(error) = &error {
-                        if let Some(slot) = self.slots.get_mut(record.key()) {
-                            slot.look = true;
-                        }
-                        self.pause(record.key(), Some(error));
-                    }
-                }
+            Err(SessionError::Lost) => {
+                self.lose_session(epoch);
                 vec![None; records.len()]
             }
+            Err(SessionError::Failed(error)) => vec![Some(Err(error)); records.len()],
         };
         for (record, standing) in records.into_iter().zip(standings) {
             let key = record.key().clone();
             let Some(slot) = self.slots.get_mut(&key) else { continue };
             slot.busy = false;
+            if let Some(Err(error)) = &standing {
+                slot.look = true;
+                self.suspect(error);
+                self.pause(&key, Some(error));
+                self.touch(&key);
+                continue;
+            }
             let current = self.link.is_at(epoch);
             let still_wanted = slot.wanted.as_ref().is_some_and(|wanted| wanted.record == record);
-            if let (Some(standing), true, true) = (standing, current, still_wanted) {
+            if let (Some(Ok(standing)), true, true) = (standing, current, still_wanted) {
                 self.judge(&key, standing);
             }
             self.touch(&key);

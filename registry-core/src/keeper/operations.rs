@@ -26,7 +26,7 @@ pub(super) enum Done {
     Renewed(Epoch, Vec<Key>, Result<Vec<Key>, SessionError>),
     Put(Epoch, Vec<PutDone>),
     Removed(Epoch, Vec<(Key, Result<Removed, WriteError>)>),
-    Inspected(Epoch, Vec<Record>, Result<Vec<Standing>, SessionError>),
+    Inspected(Epoch, Vec<Record>, Result<Vec<Result<Standing, StoreError>>, SessionError>),
     Fenced(Epoch, u64, Result<(), SessionError>),
     Signalled(Epoch, Signal),
     Ended(Result<(), StoreError>),

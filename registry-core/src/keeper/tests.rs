@@ -128,12 +128,19 @@ impl Session for MapSession {
         batch.iter().map(|record| Ok(remove(record))).collect()
     }
 
-    async fn inspect(&self, records: &[Record], _ours: &Lineage) -> Result<Vec<Standing>, SessionError> {
+    async fn inspect(
+        &self,
+        records: &[Record],
+        _ours: &Lineage,
+    ) -> Result<Vec<Result<Standing, StoreError>>, SessionError> {
         self.0.trip().await;
         let world = self.0.world();
         let look = |record: &Record| match world.entries.get(record.key()) {
-            None => Standing::Absent,
-            Some(value) => Standing::Ours { current: true, same: value == record.value() },
+            _ if world.refused_key.as_ref() == Some(record.key()) => {
+                Err(StoreError::new(ErrorKind::Denied, "not this key"))
+            }
+            None => Ok(Standing::Absent),
+            Some(value) => Ok(Standing::Ours { current: true, same: value == record.value() }),
         };
         Ok(records.iter().map(look).collect())
     }
@@ -397,6 +404,26 @@ async fn a_vanished_entry_is_back_after_an_audit_and_a_second_look() {
     store.world().entries.clear();
     eventually("it is back", || weight_at(&store, 1) == Some(3)).await;
     drop(keeper);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_that_the_store_does_not_show_hides_no_other_from_an_audit() {
+    let store = MapStore::default();
+    let keeper = connected(&store).await;
+    let infos = [info(1, 1), info(2, 2), info(3, 3)];
+    join_all(infos.iter().map(|info| keeper.register(info))).await.into_iter().for_each(|result| result.unwrap());
+    {
+        let mut world = store.world();
+        world.refused_key = Some(key(2));
+        world.entries.clear();
+    }
+    tokio::time::sleep(Duration::from_secs(35)).await;
+    assert_eq!([1, 2, 3].map(|port| weight_at(&store, port)), [Some(1), None, Some(3)]);
+    let status = keeper.registration(&infos[1]).unwrap();
+    assert_eq!(status.borrow().last_error.as_ref().map(|error| error.kind), Some(ErrorKind::Denied));
+    store.world().refused_key = None;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(weight_at(&store, 2), Some(2));
 }
 
 #[tokio::test(start_paused = true)]

@@ -121,11 +121,16 @@ pub trait Session: Send + Sync {
     /// Removes entries of this owner, whichever of its sessions wrote them, and nobody else's. One result a record, in their order.
     async fn remove(&self, batch: &[Record], ours: &Lineage) -> Vec<Result<Removed, WriteError>>;
 
-    /// What stands under these keys, by the strongest read that there is. One answer a record, in their order.
+    /// What stands under these keys, by the strongest read that there is. One answer a record, in their order, each independent of the others (R3): one that
+    /// the store refuses to show is an error of its own.
     ///
     /// # Errors
     /// When the store did not answer, or the session is lost.
-    async fn inspect(&self, records: &[Record], ours: &Lineage) -> Result<Vec<Standing>, SessionError>;
+    async fn inspect(
+        &self,
+        records: &[Record],
+        ours: &Lineage,
+    ) -> Result<Vec<Result<Standing, StoreError>>, SessionError>;
 
     /// Keeps the session alive; with [`Renewal::Entry`] the entries that are due, each every TTL/3 at a phase of its own, while an empty list only asks
     /// whether the session stands (when there are no entries, and after a failure). Returns the keys that somebody should look at, because the store does

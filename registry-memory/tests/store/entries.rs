@@ -113,7 +113,8 @@ async fn inspection_tells_absent_ours_foreign_and_unowned_apart() {
     other.claim(3, 1).await;
     store.raw_put(&key(4), *b"unowned");
     let records = [us.record(1, 1), us.record(2, 9), us.record(3, 1), us.record(4, 1), us.record(5, 1)];
-    let standing = us.session.inspect(&records, &us.lineage).await.unwrap();
+    let inspected = us.session.inspect(&records, &us.lineage).await.unwrap();
+    let standing: Vec<_> = inspected.into_iter().map(|standing| standing.unwrap()).collect();
     let ours = |same| Standing::Ours { current: true, same };
     assert_eq!(standing, [ours(true), ours(false), Standing::Foreign, Standing::Unowned, Standing::Absent]);
 }

@@ -72,7 +72,11 @@ impl Session for BeatenSession {
         self.1.remove(batch, ours).await
     }
 
-    async fn inspect(&self, records: &[Record], ours: &Lineage) -> Result<Vec<Standing>, SessionError> {
+    async fn inspect(
+        &self,
+        records: &[Record],
+        ours: &Lineage,
+    ) -> Result<Vec<Result<Standing, StoreError>>, SessionError> {
         self.1.inspect(records, ours).await
     }
 

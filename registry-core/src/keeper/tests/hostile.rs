@@ -90,9 +90,13 @@ impl Session for OddSession {
         batch.iter().map(|_| Ok(Removed::Gone)).collect()
     }
 
-    async fn inspect(&self, records: &[Record], _ours: &Lineage) -> Result<Vec<Standing>, SessionError> {
+    async fn inspect(
+        &self,
+        records: &[Record],
+        _ours: &Lineage,
+    ) -> Result<Vec<Result<Standing, StoreError>>, SessionError> {
         self.0.looked.store(self.0.fenced.load(Ordering::Relaxed), Ordering::Relaxed);
-        Ok(records.iter().map(|_| Standing::Ours { current: true, same: true }).collect())
+        Ok(records.iter().map(|_| Ok(Standing::Ours { current: true, same: true })).collect())
     }
 
     async fn renew(&self, _due: &[Record]) -> Result<Vec<Key>, SessionError> {

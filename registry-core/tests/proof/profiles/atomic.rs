@@ -137,7 +137,11 @@ impl Session for AtomicSession {
         all.map(|result| result.expect("invariant: one result a planned removal")).collect()
     }
 
-    async fn inspect(&self, records: &[Record], ours: &Lineage) -> Result<Vec<Standing>, SessionError> {
+    async fn inspect(
+        &self,
+        records: &[Record],
+        ours: &Lineage,
+    ) -> Result<Vec<Result<Standing, StoreError>>, SessionError> {
         let found = self.read(records.iter().map(|record| record.key().clone()).collect()).await;
         let found = found.map_err(Failure::into_session)?;
         let standing = |(record, entry): (&Record, Option<Entry>)| match entry {
@@ -148,7 +152,7 @@ impl Session for AtomicSession {
             Some(Entry { owner: None, .. }) => Standing::Unowned,
             Some(_) => Standing::Foreign,
         };
-        Ok(records.iter().zip(found).map(standing).collect())
+        Ok(records.iter().zip(found).map(standing).map(Ok).collect())
     }
 
     async fn renew(&self, _due: &[Record]) -> Result<Vec<Key>, SessionError> {

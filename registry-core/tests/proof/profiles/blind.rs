@@ -82,7 +82,11 @@ impl Session for BlindSession {
         futures_util::future::join_all(batch.iter().map(|record| self.remove_one(record, ours))).await
     }
 
-    async fn inspect(&self, records: &[Record], ours: &Lineage) -> Result<Vec<Standing>, SessionError> {
+    async fn inspect(
+        &self,
+        records: &[Record],
+        ours: &Lineage,
+    ) -> Result<Vec<Result<Standing, StoreError>>, SessionError> {
         let found = self.read(records.iter().map(|record| record.key().clone()).collect()).await;
         let found = found.map_err(Failure::into_session)?;
         let standing = |(record, entry): (&Record, Option<Entry>)| match entry {
@@ -95,7 +99,7 @@ impl Session for BlindSession {
             // An entry without a token is somebody else's: other registries write none.
             Some(_) => Standing::Foreign,
         };
-        Ok(records.iter().zip(found).map(standing).collect())
+        Ok(records.iter().zip(found).map(standing).map(Ok).collect())
     }
 
     /// Reads whose the entries are, then beats for those that are ours.

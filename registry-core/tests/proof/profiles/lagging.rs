@@ -209,17 +209,21 @@ impl Session for LaggingSession {
         futures_util::future::join_all(batch.iter().map(|record| self.remove_one(record, ours))).await
     }
 
-    async fn inspect(&self, records: &[Record], ours: &Lineage) -> Result<Vec<Standing>, SessionError> {
+    async fn inspect(
+        &self,
+        records: &[Record],
+        ours: &Lineage,
+    ) -> Result<Vec<Result<Standing, StoreError>>, SessionError> {
         let mut standing = Vec::new();
         for record in records {
-            standing.push(match self.get(record.key()).await.map_err(Failure::into_session)? {
+            standing.push(Ok(match self.get(record.key()).await.map_err(Failure::into_session)? {
                 None => Standing::Absent,
                 Some(node) if is_ours(&node, ours) => {
                     Standing::Ours { current: node.session == Some(self.base.id), same: *node.value == *record.value() }
                 }
                 Some(Entry { owner: None, .. }) => Standing::Unowned,
                 Some(_) => Standing::Foreign,
-            });
+            }));
         }
         Ok(standing)
     }

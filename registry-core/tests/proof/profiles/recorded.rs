@@ -49,7 +49,11 @@ impl Session for Recorded {
         self.session.remove(batch, ours).await
     }
 
-    async fn inspect(&self, records: &[Record], ours: &Lineage) -> Result<Vec<Standing>, SessionError> {
+    async fn inspect(
+        &self,
+        records: &[Record],
+        ours: &Lineage,
+    ) -> Result<Vec<Result<Standing, StoreError>>, SessionError> {
         self.session.inspect(records, ours).await
     }
 
