@@ -5,6 +5,7 @@ use tokio::time::Instant;
 use super::actor::{Actor, MISSING_PAUSE};
 use super::link::Epoch;
 use super::slot::Believed;
+use crate::error::ErrorKind;
 use crate::store::{Key, Record, SessionError, Standing, StoreError};
 
 impl Actor {
@@ -28,9 +29,7 @@ impl Actor {
             let Some(slot) = self.slots.get_mut(&key) else { continue };
             slot.busy = false;
             if let Some(Err(error)) = &standing {
-                slot.look = true;
-                self.suspect(error);
-                self.pause(&key, Some(error));
+                self.not_shown(&key, error);
                 self.touch(&key);
                 continue;
             }
@@ -42,6 +41,19 @@ impl Actor {
             self.touch(&key);
         }
         self.report_restored();
+    }
+
+    /// It was not told what stands there. It is asked again after a pause; where nothing is known to be wrong, and the store refused to show it, by the next
+    /// audit, so that many that are refused do not cost a request each all the time (L5).
+    fn not_shown(&mut self, key: &Key, error: &StoreError) {
+        self.suspect(error);
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        if error.kind() == ErrorKind::Denied && matches!(slot.believed, Believed::Stands | Believed::Foreign) {
+            slot.last_error = Some(Self::trouble(error));
+            return;
+        }
+        slot.look = true;
+        self.pause(key, Some(error));
     }
 
     /// What an inspection of a wanted registration means.
